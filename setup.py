@@ -1,0 +1,37 @@
+"""Packaging of sfe_jax."""
+
+import pathlib
+
+import setuptools
+
+README = pathlib.Path(__file__).parent / "README.md"
+
+setuptools.setup(
+    name="sfe_jax",
+    version="0.1.0",
+    description=(
+        "StyleFeatureEditor in JAX: detail-rich StyleGAN2 inversion and editing"
+    ),
+    long_description=README.read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["sfe_jax*", "convert*"]),
+    install_requires=[
+        "absl-py>=2.1,<3",
+        "flax>=0.12,<0.13",
+        "jax>=0.10,<0.12",
+        "ml-collections>=1.0,<2",
+        "numpy>=2.0,<3",
+        "optax>=0.2.5,<0.3",
+        "orbax-checkpoint>=0.11.30,<0.13",
+        "pillow>=11",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        # Reading and writing PyTorch files.  On Linux install the CPU build;
+        # plain torch brings gigabytes of CUDA (see launch/test.sh).
+        "convert": ["torch>=2.6"],
+        "dev": ["pytest>=8", "ruff>=0.15", "torch>=2.6"],
+    },
+)

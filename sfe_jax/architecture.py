@@ -1,0 +1,214 @@
+"""Which networks make an editor, and how their sizes hang together."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax.numpy as jnp
+
+from sfe_jax.errors import UserError
+from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.models.e4e import E4E
+from sfe_jax.models.feature_editor import FeatureEditor
+from sfe_jax.models.inception import Inception
+from sfe_jax.models.inverter import Inverter
+from sfe_jax.models.iresnet import IResNet
+from sfe_jax.models.irse import ArcFace
+from sfe_jax.models.lpips import LPIPS
+from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
+from sfe_jax.models.resnet import ResNet50
+from sfe_jax.models.stylegan2 import Generator, default_channels
+
+# Every network a weight folder may hold, by class name.
+NETWORKS = {
+    network.__name__: network
+    for network in (
+        ArcFace,
+        DeltaMapper,
+        Discriminator,
+        E4E,
+        FeatureEditor,
+        Generator,
+        Inception,
+        Inverter,
+        IResNet,
+        LevelsMapper,
+        LPIPS,
+        ResNet50,
+    )
+}
+
+
+@flax.struct.dataclass
+class Weights:
+  """Variables of the editing networks, one pytree."""
+
+  generator: Any
+  inverter: Any
+  feature_editor: Any
+  e4e: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+  """The editing networks: hashable, so a static argument of jitted code.
+
+  Attributes:
+    generator: G.
+    inverter: I.
+    feature_editor: H.
+    e4e: E.
+  """
+
+  generator: Generator
+  inverter: Inverter
+  feature_editor: FeatureEditor
+  e4e: E4E
+
+  @property
+  def k(self) -> int:
+    """Layer whose input is F_k: the second convolution of its resolution."""
+    return _layer(self.inverter.feature_size)
+
+  @property
+  def delta_k(self) -> int:
+    """Layer where Delta is taken: k, or the next resolution's (cars)."""
+    return self.k + 2 * (self.feature_editor.delta_features is not None)
+
+  def check(self) -> None:
+    """Raises UserError where the networks cannot work together."""
+    g, i, h, e = (
+        self.generator,
+        self.inverter,
+        self.feature_editor,
+        self.e4e,
+    )
+    facts = (
+        ("w+ rows", "generator", g.styles, "inverter", i.styles),
+        ("w+ rows", "generator", g.styles, "e4e", e.styles),
+        ("latent width", "generator", g.w_dim, "inverter", i.w_dim),
+        ("latent width", "generator", g.w_dim, "e4e", e.w_dim),
+        ("input size", "inverter", i.input_size, "e4e", e.input_size),
+        ("size of F_k", "inverter", i.feature_size, "feature_editor", h.size),
+        ("width of F_k", "inverter", i.features, "feature_editor", h.features),
+    )
+    for what, name_a, a, name_b, b in facts:
+      if a != b:
+        raise UserError(
+            f"{name_a} and {name_b} do not fit: {what} {a} against {b}; take"
+            " both from the same release or training run"
+        )
+    if self.delta_k > g.convs or g.width_of(self.k) != i.features:
+      raise UserError(
+          f"generator of {g.resolution} px and inverter do not fit: F_k of"
+          f" {i.feature_size} px has {i.features} channels"
+      )
+
+
+def _layer(size: int) -> int:
+  """k of the second convolution at `size` pixels (64 -> 9, 16 -> 5)."""
+  return 2 * (size.bit_length() - 3) + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """Sizes from which every editing network is built.
+
+  The defaults are the published face model.
+
+  Attributes:
+    resolution: side of the images.
+    channels: generator widths from 4 px up; empty for config-f's.
+    w_dim: latent width.
+    mapping_layers: depth of the mapping network.
+    encoder_size: side of the encoders' input.
+    k: layer whose input the Inverter predicts (odd).
+    delta_k: layer whose input gives Delta, k or k + 2.
+    backbone_depths: blocks of the Inverter's backbone stages.
+    backbone_widths: their channels.
+    fusion_depth: residual blocks of Fuser and Feature Editor.
+    e4e_depths: bottlenecks of E's stages.
+    e4e_widths: their channels.
+  """
+
+  resolution: int = 1024
+  channels: tuple[int, ...] = ()
+  w_dim: int = 512
+  mapping_layers: int = 8
+  encoder_size: int = 256
+  k: int = 9
+  delta_k: int = 9
+  backbone_depths: tuple[int, ...] = (3, 4, 14, 3)
+  backbone_widths: tuple[int, ...] = (64, 128, 256, 512)
+  fusion_depth: int = 5
+  e4e_depths: tuple[int, ...] = (3, 4, 14, 3)
+  e4e_widths: tuple[int, ...] = (64, 128, 256, 512)
+
+  def build(
+      self, dtype: Any = jnp.float32, axis_name: str | None = None
+  ) -> Models:
+    """The networks of these sizes.
+
+    Raises:
+      UserError: the sizes contradict each other.
+    """
+    channels = self.channels or default_channels(self.resolution)
+    generator = Generator(
+        self.resolution, channels, self.w_dim, self.mapping_layers, dtype
+    )
+    size, features = generator.size_of(self.k), generator.width_of(self.k)
+    third, content = self._strides(size)
+    shared = {"dtype": dtype, "axis_name": axis_name}
+    models = Models(
+        generator=generator,
+        inverter=Inverter(
+            styles=generator.styles,
+            w_dim=self.w_dim,
+            features=features,
+            input_size=self.encoder_size,
+            depths=self.backbone_depths,
+            widths=self.backbone_widths,
+            strides=(2, 2, third, 2),
+            content_stride=content,
+            fuser_depth=self.fusion_depth,
+            **shared,
+        ),
+        feature_editor=FeatureEditor(
+            features=features,
+            size=size,
+            depth=self.fusion_depth,
+            delta_features=(
+                generator.width_of(self.delta_k)
+                if self.delta_k != self.k
+                else None
+            ),
+            **shared,
+        ),
+        e4e=E4E(
+            styles=generator.styles,
+            w_dim=self.w_dim,
+            input_size=self.encoder_size,
+            depths=self.e4e_depths,
+            widths=self.e4e_widths,
+            **shared,
+        ),
+    )
+    if (models.k, models.delta_k) != (self.k, self.delta_k):
+      raise UserError(
+          f"k {self.k} must be odd and delta_k {self.delta_k} must be k or"
+          " k + 2"
+      )
+    models.check()
+    return models
+
+  def _strides(self, size: int) -> tuple[int, int]:
+    """Strides of backbone stage 3 and of the content layer for F_k's side."""
+    rest = self.encoder_size / 4 / size
+    strides = {1.0: (1, 1), 2.0: (2, 1), 4.0: (2, 2)}
+    if rest not in strides:
+      raise UserError(
+          f"F_{self.k} has {size} px, which the backbone cannot reach from"
+          f" inputs of {self.encoder_size} px: encoder_size must be 4, 8 or 16"
+          " times as large"
+      )
+    return strides[rest]

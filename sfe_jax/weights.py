@@ -1,0 +1,144 @@
+"""Our weight folders: one network a folder, parameters plus their sizes.
+
+  DIR/generator/network.json   what it is: class, sizes, where it came from
+  DIR/generator/variables/     Orbax: {collection: {module: {name: array}}}
+
+A folder is written beside its place and renamed, so it is whole or absent.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from sfe_jax.architecture import NETWORKS
+from sfe_jax.errors import UserError
+
+FORMAT = 1
+_DOCUMENT = "network.json"
+_VARIABLES = "variables"
+_NOT_SIZES = frozenset({"parent", "name", "dtype", "axis_name"})
+
+
+def abstract(module: nn.Module) -> Any:
+  """Shapes and dtypes of the module's variables, without computing them."""
+  return jax.eval_shape(
+      module.init, jax.random.key(0), *module.example_inputs()
+  )
+
+
+def init(module: nn.Module, rng: jax.Array) -> Any:
+  """Random variables of a module (every network has `example_inputs`)."""
+  inputs = jax.tree.map(
+      lambda s: jnp.zeros(s.shape, s.dtype), module.example_inputs()
+  )
+  return jax.jit(module.init)(rng, *inputs)
+
+
+def sizes(module: nn.Module) -> dict[str, Any]:
+  """The module's fields that fix its variables, JSON-serialisable."""
+  return {
+      field.name: getattr(module, field.name)
+      for field in dataclasses.fields(module)
+      if field.name not in _NOT_SIZES
+  }
+
+
+def write(
+    folder: str | os.PathLike,
+    module: nn.Module,
+    variables: Mapping[str, Any],
+    info: Mapping[str, Any] | None = None,
+) -> None:
+  """Writes one network, whole or not at all; replaces what was there.
+
+  Args:
+    folder: e.g. "weights/generator".
+    module: its class and sizes are stored.
+    variables: float arrays by collection.
+    info: JSON-serialisable facts kept beside the weights.
+  """
+  folder = pathlib.Path(folder).absolute()
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
+  old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+  try:
+    new.mkdir()
+    with ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(new / _VARIABLES, jax.device_get(variables))
+    document = {
+        "format": FORMAT,
+        "network": type(module).__name__,
+        "sizes": sizes(module),
+        "info": dict(info or {}),
+    }
+    (new / _DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
+    if folder.exists():
+      folder.rename(old)
+    new.rename(folder)
+  finally:
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def describe(folder: str | os.PathLike) -> dict[str, Any]:
+  """The JSON document of a weight folder.
+
+  Raises:
+    UserError: there is none, or it is not one of ours.
+  """
+  path = pathlib.Path(folder) / _DOCUMENT
+  try:
+    document = json.loads(path.read_text())
+  except FileNotFoundError:
+    raise UserError(
+        f"{folder} holds no weights ({_DOCUMENT} is missing); python -m convert"
+        " makes weight folders from official files"
+    ) from None
+  except (OSError, ValueError) as error:
+    raise UserError(f"{path} cannot be read: {error}") from None
+  if not isinstance(document, dict) or document.get("format") != FORMAT:
+    raise UserError(f"{path} is not of format {FORMAT}, which this version reads")
+  return document
+
+
+def read(
+    folder: str | os.PathLike, **fields: Any
+) -> tuple[nn.Module, dict[str, Any]]:
+  """Reads one network: its module, with `fields` such as dtype, and variables.
+
+  Raises:
+    UserError: nothing there, an unknown network, or arrays that do not fit.
+  """
+  document = describe(folder)
+  name = document.get("network")
+  if name not in NETWORKS:
+    raise UserError(f"{folder} holds an unknown network {name!r}")
+  stored = {
+      key: tuple(value) if isinstance(value, list) else value
+      for key, value in document["sizes"].items()
+  }
+  try:
+    module = NETWORKS[name](**stored, **fields)
+    target = abstract(module)
+  except (TypeError, ValueError) as error:
+    raise UserError(f"{folder}: sizes do not make a {name}: {error}") from None
+  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  target = jax.tree.map(
+      lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device), target
+  )
+  path = pathlib.Path(folder).absolute() / _VARIABLES
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      return module, checkpointer.restore(path, target)
+  except (ValueError, KeyError, OSError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise UserError(f"{folder}: damaged weights: {reason}") from error

@@ -1,0 +1,79 @@
+"""The oracle: official-layout weights and what the official code makes of them.
+
+`SFE_GOLDEN_SEED` and `SFE_GOLDEN_OUTPUTS` point the same tests at other seeds.
+"""
+
+import functools
+import os
+import pathlib
+
+import numpy as np
+
+from tests.golden import weights
+
+SEED = int(os.environ.get("SFE_GOLDEN_SEED", "0"))
+HERE = pathlib.Path(__file__).resolve().parent
+OUTPUTS = pathlib.Path(
+    os.environ.get("SFE_GOLDEN_OUTPUTS", HERE / "golden" / "outputs")
+)
+SHARED = pathlib.Path(
+    os.environ.get("SFE_SHARED", HERE.parents[1] / "shared")
+)
+
+
+@functools.cache
+def expected(name: str) -> dict[str, np.ndarray]:
+  """What the official code computed for golden file `name`."""
+  with np.load(OUTPUTS / f"{name}.npz") as file:
+    return dict(file)
+
+
+def state(name: str) -> dict[str, np.ndarray]:
+  """The official state dict `name` at the seed under test."""
+  return weights.state_dict(name, SEED)
+
+
+def image(seed: int, size: int, batch: int) -> np.ndarray:
+  """Test images, NHWC float32 in [-1, 1]."""
+  return weights.image(int(seed), size, batch).transpose(0, 2, 3, 1)
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+  """float32 normal numbers of `RandomState(seed)`."""
+  rng = np.random.RandomState(int(seed))
+  return rng.standard_normal(shape).astype(np.float32)
+
+
+def nchw(x) -> np.ndarray:
+  """Our NHWC array in the oracle's layout."""
+  return np.asarray(x).transpose(0, 3, 1, 2)
+
+
+def like(x, want) -> np.ndarray:
+  """Our NHWC array in the oracle's layout, thinned to the shape of `want`."""
+  x = nchw(x)
+  steps = [-(-n // m) for n, m in zip(x.shape, want.shape)]
+  return x[tuple(slice(None, None, step) for step in steps)]
+
+
+def stats(x) -> np.ndarray:
+  """Mean, unbiased std and max |x|, as the oracle's `*_stats`."""
+  x = np.asarray(x, np.float64)
+  return np.array([x.mean(), x.std(ddof=1), np.abs(x).max()])
+
+
+def check(name: str, got, want, tolerance: float) -> float:
+  """Asserts max |got - want| <= tolerance * max |want|, printing both.
+
+  The printed line is collected by `tests/conftest.py` into a final table.
+  """
+  got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+  assert got.shape == want.shape, f"{name}: {got.shape} != {want.shape}"
+  assert np.isfinite(got).all(), f"{name}: not finite"
+  error = np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)
+  REACHED.append((name, error, tolerance))
+  assert error <= tolerance, f"{name}: {error:.2e} > {tolerance:.0e}"
+  return error
+
+
+REACHED: list[tuple[str, float, float]] = []
