@@ -1,0 +1,153 @@
+"""What a table of directions says about each: one class per family."""
+
+import dataclasses
+import pathlib
+from typing import ClassVar
+
+from sfe_jax import weights
+from sfe_jax.directions import families, files
+from sfe_jax.directions.families import DirectionData, LatentSpace
+from sfe_jax.errors import UserError
+from sfe_jax.models.mappers import LevelsMapper
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One named direction.
+
+  Attributes:
+    name: as in the release.
+    effect: what + and - do, in a user's words.
+    low: smallest published strength; None where none is published.
+    high: largest published strength.
+  """
+
+  name: str
+  effect: str
+  low: float | None = None
+  high: float | None = None
+  family: ClassVar[str] = ""
+
+  def in_range(self, strength: float) -> bool:
+    """Whether the strength is within the published range, if there is one."""
+    return (self.low is None or strength >= self.low) and (
+        self.high is None or strength <= self.high
+    )
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    """The direction as data, from the files of weights folder `folder`.
+
+    Raises:
+      UserError: a file is missing or does not fit the generator.
+    """
+    raise NotImplementedError
+
+  def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
+    """Raises UserError where `build` would, reading no large file."""
+    self.build(folder, space)
+
+
+def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:
+  path = folder / name
+  if not path.exists():
+    raise UserError(
+        f"{path} is missing; `python -m convert` makes it from the official"
+        f" file {official}"
+    )
+  return path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InterFaceGAN(Entry):
+  """A direction from the official file `stem`.pt."""
+
+  stem: str
+  family: ClassVar[str] = "InterFaceGAN"
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.pt")
+    return families.interfacegan(files.read_direction(path), space)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureStyle(Entry):
+  """A boundary from the official file `stem`.npy."""
+
+  stem: str
+  family: ClassVar[str] = "Feature-Style"
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.npy")
+    return families.boundary(files.read_direction(path), space)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GANSpace(Entry):
+  """A component of the official file `stem`.pt, on rows first..last-1."""
+
+  stem: str
+  component: int
+  first: int
+  last: int
+  family: ClassVar[str] = "GANSpace"
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.pt")
+    pca = files.read(path)
+    if not {"mean", "comp", "std"} <= set(pca):
+      raise UserError(f"{path} is no PCA: it lacks mean, comp or std")
+    return families.ganspace(
+        pca, self.component, self.first, self.last, space
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StyleSpace(Entry):
+  """(layer, channel) pairs; needs no file."""
+
+  channels: tuple[tuple[int, int], ...]
+  family: ClassVar[str] = "StyleSpace"
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    del folder  # The table says it all.
+    return families.stylespace(self.channels, space)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapper(Entry):
+  """A StyleCLIP mapper from the official styleclip_mappers/`name`.pt."""
+
+  family: ClassVar[str] = "StyleCLIP mapper"
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    path = self._path(folder)
+    module, variables = weights.read(path)
+    if not isinstance(module, LevelsMapper):
+      raise UserError(
+          f"{path} holds a {type(module).__name__}, not a StyleCLIP mapper"
+      )
+    return families.mapper(variables["params"], space)
+
+  def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
+    self._path(folder)
+
+  def _path(self, folder: pathlib.Path) -> pathlib.Path:
+    return _file(
+        folder, f"mappers/{self.name}", f"styleclip_mappers/{self.name}.pt"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class File(Entry):
+  """A user's own direction, w + strength * d."""
+
+  path: pathlib.Path
+  family: ClassVar[str] = "file"
+
+  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+    del folder  # The path is the user's.
+    direction = files.read_direction(self.path)
+    try:
+      return families.user(direction, space)
+    except UserError as error:
+      raise UserError(f"{self.path}: {error}") from error

@@ -1,0 +1,196 @@
+"""Directions by name: the release's tables and the user's own files."""
+
+import dataclasses
+import difflib
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+from sfe_jax.directions import cars, faces
+from sfe_jax.directions.entries import Entry, File
+from sfe_jax.directions.families import DirectionData, LatentSpace
+from sfe_jax.errors import UserError
+
+TABLES: dict[str, tuple[Entry, ...]] = {
+    "faces": faces.ENTRIES,
+    "cars": cars.ENTRIES,
+}
+# Files in a weights folder's directions/ that are no direction of their own.
+_TEXT_FILES = frozenset({"delta_i_c", "fs3", "S_mean_std"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What a list of directions shows.
+
+  Attributes:
+    name: to ask for it.
+    family: where it comes from.
+    low: smallest published strength, None if not published.
+    high: largest published strength, None if not published.
+    effect: what + and - do.
+    available: whether it can be used.
+    missing: why not: the missing file, or what does not fit the generator.
+  """
+
+  name: str
+  family: str
+  low: float | None
+  high: float | None
+  effect: str
+  available: bool
+  missing: str | None
+
+
+def _key(name: str) -> str:
+  """Names are equal but for case, spaces, underscores and hyphens."""
+  return re.sub(r"[\s_-]", "", name.lower())
+
+
+class Registry:
+  """Looks up directions for one generator and one weights folder."""
+
+  def __init__(
+      self,
+      folder: str | pathlib.Path,
+      space: LatentSpace,
+      entries: Iterable[Entry],
+  ):
+    """Starts with `entries`; `load` chooses them by domain."""
+    self._folder = pathlib.Path(folder)
+    self._space = space
+    self._entries: dict[str, Entry] = {}
+    self._built: dict[str, DirectionData] = {}
+    for entry in entries:
+      self._add(entry)
+
+  @classmethod
+  def load(
+      cls,
+      folder: str | pathlib.Path,
+      domain: str,
+      styles: int,
+      widths: Sequence[int],
+      w_dim: int = 512,
+  ) -> "Registry":
+    """The directions of a weights folder.
+
+    Args:
+      folder: holds directions/*.npz and mappers/NAME; both may be absent.
+      domain: "faces" and "cars" have tables; any other name has only the
+        files in directions/.
+      styles: the generator's w+ rows.
+      widths: input channels of its convolutions.
+      w_dim: its latent width.
+
+    Raises:
+      UserError: a file has the name of a direction of the tables.
+    """
+    registry = cls(
+        folder,
+        LatentSpace(styles, tuple(widths), w_dim),
+        TABLES.get(domain, ()),
+    )
+    known = _TEXT_FILES | {
+        entry.stem
+        for table in TABLES.values()
+        for entry in table
+        if hasattr(entry, "stem")
+    }
+    for path in sorted((pathlib.Path(folder) / "directions").glob("*.npz")):
+      if path.stem not in known:
+        registry._add(_user_entry(path, path.stem))
+    return registry
+
+  def names(self) -> list[str]:
+    """Names of the directions that can be used."""
+    return [d.name for d in self.describe() if d.available]
+
+  def describe(self) -> list[Description]:
+    """All directions, also those that cannot be used and why."""
+    out = []
+    for entry in self._entries.values():
+      missing = None
+      try:
+        entry.check(self._folder, self._space)
+      except UserError as error:
+        missing = str(error)
+      out.append(
+          Description(
+              entry.name,
+              entry.family,
+              entry.low,
+              entry.high,
+              entry.effect,
+              missing is None,
+              missing,
+          )
+      )
+    return out
+
+  def entry(self, name: str) -> Entry:
+    """The table's line for `name`.
+
+    Raises:
+      UserError: no direction has this name.
+    """
+    key = _key(name)
+    if key not in self._entries:
+      close = difflib.get_close_matches(key, self._entries, 3)
+      names = ", ".join(repr(self._entries[k].name) for k in close)
+      raise UserError(
+          f"unknown direction {name!r}"
+          + (f"; did you mean {names}?" if names else "")
+          + "; list them all with `python -m sfe_jax.edit --list_edits`"
+      )
+    return self._entries[key]
+
+  def get(self, name: str) -> DirectionData:
+    """The direction as data for `apply`.
+
+    Raises:
+      UserError: the name is unknown, a file is missing or does not fit.
+    """
+    entry = self.entry(name)
+    key = _key(name)
+    if key not in self._built:
+      try:
+        self._built[key] = entry.build(self._folder, self._space)
+      except UserError as error:
+        raise UserError(
+            f"direction {entry.name!r} is not available: {error}"
+        ) from error
+    return self._built[key]
+
+  def add_file(
+      self, path: str | pathlib.Path, name: str | None = None
+  ) -> str:
+    """Adds a user's direction and returns its name.
+
+    Args:
+      path: .npy, or .npz with one array or one called "direction"; shapes as
+        in `families.user`.
+      name: the file's stem if not given.
+
+    Raises:
+      UserError: the file or its shape is wrong, or the name is taken.
+    """
+    path = pathlib.Path(path)
+    entry = _user_entry(path, name or path.stem)
+    entry.check(self._folder, self._space)
+    self._add(entry)
+    return entry.name
+
+  def _add(self, entry: Entry) -> None:
+    key = _key(entry.name)
+    if key in self._entries:
+      where = f" ({entry.path})" if isinstance(entry, File) else ""
+      raise UserError(
+          f"the name {entry.name!r}{where} is taken by direction"
+          f" {self._entries[key].name!r}; choose another name"
+      )
+    self._entries[key] = entry
+
+
+def _user_entry(path: pathlib.Path, name: str) -> File:
+  return File(name, f"your direction {path}, + along it", path=path)

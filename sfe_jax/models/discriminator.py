@@ -1,0 +1,196 @@
+"""StyleGAN2 discriminator (Karras et al. 2020), config-f, residual."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from sfe_jax.models import layers
+
+
+class EqualConv(nn.Module):
+  """Square convolution with equalised learning rate.
+
+  Attributes:
+    features: output width.
+    kernel_size: height and width of the kernel.
+    stride: step between outputs.
+    padding: zeros on every side.
+    use_bias: adds a learned bias (not scaled).
+    dtype: of the computation; the parameters are float32.
+  """
+
+  features: int
+  kernel_size: int = 3
+  stride: int = 1
+  padding: int = 0
+  use_bias: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(n, h, w, c) -> (n, h', w', features)."""
+    k, c = self.kernel_size, x.shape[-1]
+    kernel = self.param(
+        "kernel", nn.initializers.normal(1.0), (k, k, c, self.features)
+    )
+    x = lax.conv_general_dilated(
+        x.astype(self.dtype),
+        (kernel / math.sqrt(c * k * k)).astype(self.dtype),
+        (self.stride, self.stride),
+        ((self.padding, self.padding),) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, (self.features,))
+      x = x + bias.astype(self.dtype)
+    return x
+
+
+class DiscriminatorBlock(nn.Module):
+  """Residual block that halves the resolution.
+
+  Attributes:
+    in_features: input width, and width of the hidden layer.
+    features: output width.
+    from_rgb: the input is an image; the first layer widens it.
+    dtype: of the computation.
+  """
+
+  in_features: int
+  features: int
+  from_rgb: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(n, h, w, in_features or 3) -> (n, h / 2, w / 2, features)."""
+    wide, out = self.in_features, self.features
+    if self.from_rgb:
+      x = EqualConv(wide, 1, dtype=self.dtype, name="from_rgb")(x)
+      x = layers.scaled_leaky_relu(x)
+    skip = layers.fir_filter(x, (1, 1), stride=2)
+    skip = EqualConv(
+        out, 1, use_bias=False, dtype=self.dtype, name="skip"
+    )(skip)
+    x = EqualConv(wide, padding=1, dtype=self.dtype, name="conv0")(x)
+    x = layers.scaled_leaky_relu(x)
+    x = layers.fir_filter(x, (2, 2))
+    x = EqualConv(out, stride=2, dtype=self.dtype, name="conv1")(x)
+    # The sum is scaled by sqrt(1/2), which cancels this layer's gain sqrt(2).
+    return layers.leaky_relu(x) + skip * math.sqrt(0.5)
+
+
+def minibatch_std(x: jax.Array, group: int, channels: int) -> jax.Array:
+  """Appends how much samples differ within their group (Karras et al. 2018).
+
+  Args:
+    x: (n, h, w, c).
+    group: samples per group, at most n; members lie n / group apart.
+    channels: statistics per group, each over c / channels of the features.
+
+  Returns:
+    (n, h, w, c + channels).
+
+  Raises:
+    ValueError: n is not divisible by min(group, n).
+  """
+  n, h, w, c = x.shape
+  group = min(group, n)
+  if n % group:
+    raise ValueError(
+        "the batch of the discriminator must be divisible by its minibatch"
+        f" group min({group}, n), got n = {n}; change the batch size per device"
+    )
+  grouped = x.reshape(group, n // group, h, w, channels, c // channels)
+  std = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8)
+  std = jnp.mean(std, (1, 2, 4))  # (n / group, channels)
+  std = jnp.tile(std, (group, 1))[:, None, None]
+  return jnp.concatenate(
+      [x, jnp.broadcast_to(std, (n, h, w, channels))], axis=-1
+  )
+
+
+class DiscriminatorHead(nn.Module):
+  """From 4x4 features to one logit per image; float32 throughout."""
+
+  features: int
+  mbstd_group: int
+  mbstd_channels: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(n, 4, 4, c) -> (n,) float32."""
+    x = x.astype(jnp.float32)
+    x = minibatch_std(x, self.mbstd_group, self.mbstd_channels)
+    x = EqualConv(self.features, padding=1, name="conv")(x)
+    x = layers.scaled_leaky_relu(x)
+    # The official weights flatten in the order c, h, w.
+    x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
+    x = layers.EqualLinear(self.features, name="fc")(x)
+    x = layers.scaled_leaky_relu(x)
+    return layers.EqualLinear(1, name="out")(x)[:, 0]
+
+
+class Discriminator(nn.Module):
+  """Judges whether images are real: one logit each, high for real.
+
+  Attributes:
+    resolution: height and width of the images.
+    channels: feature widths at 4, 8, ... `resolution`, as the generator's.
+    mbstd_group: group size of the minibatch statistic.
+    mbstd_channels: how many such statistics.
+    dtype: of all but the head, which is float32.
+  """
+
+  resolution: int
+  channels: tuple[int, ...]
+  mbstd_group: int = 4
+  mbstd_channels: int = 1
+  dtype: Any = jnp.float32
+
+  def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """One image."""
+    shape = (1, self.resolution, self.resolution, 3)
+    return (jax.ShapeDtypeStruct(shape, jnp.float32),)
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """Logits of images.
+
+    Args:
+      images: (n, resolution, resolution, 3) in [-1, 1]; n divisible by
+        min(mbstd_group, n).
+
+    Returns:
+      (n,) float32.
+
+    Raises:
+      ValueError: images of another size, or n not divisible.
+    """
+    last = len(self.channels) - 1
+    if last < 1 or self.resolution != 4 << last:
+      raise ValueError(
+          "a discriminator needs one width for each of 4, 8, ... resolution,"
+          f" got {len(self.channels)} for resolution {self.resolution}"
+      )
+    if images.shape[1:] != (self.resolution, self.resolution, 3):
+      raise ValueError(
+          f"this discriminator takes images (n, {self.resolution},"
+          f" {self.resolution}, 3), got {images.shape}"
+      )
+    x = images
+    for i in range(last, 0, -1):
+      x = DiscriminatorBlock(
+          self.channels[i],
+          self.channels[i - 1],
+          from_rgb=i == last,
+          dtype=self.dtype,
+          name=f"block{4 << i}",
+      )(x)
+    return DiscriminatorHead(
+        self.channels[0], self.mbstd_group, self.mbstd_channels, name="block4"
+    )(x)
