@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 
 from convert import mapping
 from sfe_jax import weights
+from sfe_jax.errors import UserError
 
 State = Mapping[str, np.ndarray]
 
@@ -40,13 +42,25 @@ class Family:
     """Whether the official tensors are of this family."""
     return all(key in state for key in self.signature)
 
-  def convert(self, state: State) -> tuple[nn.Module, mapping.Converted]:
+  def convert(
+      self, state: State, sizes: Mapping[str, Any] | None = None
+  ) -> tuple[nn.Module, mapping.Converted]:
     """Maps official tensors: (module with inferred sizes, its variables).
+
+    Args:
+      state: official tensors by name.
+      sizes: fields of the module that the tensors do not show.
 
     Raises:
       UserError: names the tensors that do not fit.
     """
-    module = self.build(state)
+    try:
+      module = dataclasses.replace(self.build(state), **(sizes or {}))
+    except (KeyError, IndexError) as error:
+      raise UserError(
+          f"{self.name}: {error} is missing from the file or has the wrong"
+          " shape"
+      ) from None
     abstract = weights.abstract(module)
     return module, mapping.to_ours(self.rules, state, abstract, self.name)
 

@@ -84,7 +84,7 @@ class Converted:
 
   Attributes:
     variables: {collection: nested dict of float32 arrays}.
-    kept: constants of the file by official name, needed to export it again.
+    kept: counters of the file by official name, needed to export it again.
     unused: official names that were dropped, with the reason.
   """
 
@@ -256,7 +256,8 @@ def to_ours(
             f"{what}: {key} is not the fixed filter this network is built"
             " with; the file is of another architecture"
         )
-      kept[key] = np.asarray(value)
+      if not tensor.fixed:
+        kept[key] = np.asarray(value)
     else:
       target = _render(rule.target, bindings, slash=True)
       path = _path(tensor, target)

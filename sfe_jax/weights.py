@@ -16,7 +16,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from sfe_jax.architecture import NETWORKS
@@ -28,33 +27,35 @@ _VARIABLES = "variables"
 _NOT_SIZES = frozenset({"parent", "name", "dtype", "axis_name"})
 
 
-def abstract(module: nn.Module) -> Any:
-  """Shapes and dtypes of the module's variables, without computing them."""
+def abstract(network: nn.Module) -> Any:
+  """Shapes and dtypes of the network's variables, without computing them."""
   return jax.eval_shape(
-      module.init, jax.random.key(0), *module.example_inputs()
+      network.init, jax.random.key(0), *network.example_inputs()
   )
 
 
-def init(module: nn.Module, rng: jax.Array) -> Any:
-  """Random variables of a module (every network has `example_inputs`)."""
-  inputs = jax.tree.map(
-      lambda s: jnp.zeros(s.shape, s.dtype), module.example_inputs()
-  )
-  return jax.jit(module.init)(rng, *inputs)
+def init(network: nn.Module, rng: jax.Array) -> Any:
+  """Random variables of a network, from its layers' initialisers."""
+
+  @jax.jit
+  def lazily(rng):
+    return network.lazy_init(rng, *network.example_inputs())
+
+  return lazily(rng)
 
 
-def sizes(module: nn.Module) -> dict[str, Any]:
-  """The module's fields that fix its variables, JSON-serialisable."""
+def sizes(network: nn.Module) -> dict[str, Any]:
+  """The network's fields that fix its variables, JSON-serialisable."""
   return {
-      field.name: getattr(module, field.name)
-      for field in dataclasses.fields(module)
+      field.name: getattr(network, field.name)
+      for field in dataclasses.fields(network)
       if field.name not in _NOT_SIZES
   }
 
 
 def write(
     folder: str | os.PathLike,
-    module: nn.Module,
+    network: nn.Module,
     variables: Mapping[str, Any],
     info: Mapping[str, Any] | None = None,
 ) -> None:
@@ -62,7 +63,7 @@ def write(
 
   Args:
     folder: e.g. "weights/generator".
-    module: its class and sizes are stored.
+    network: its class and sizes are stored.
     variables: float arrays by collection.
     info: JSON-serialisable facts kept beside the weights.
   """
@@ -76,8 +77,8 @@ def write(
       checkpointer.save(new / _VARIABLES, jax.device_get(variables))
     document = {
         "format": FORMAT,
-        "network": type(module).__name__,
-        "sizes": sizes(module),
+        "network": type(network).__name__,
+        "sizes": sizes(network),
         "info": dict(info or {}),
     }
     (new / _DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
@@ -106,17 +107,17 @@ def describe(folder: str | os.PathLike) -> dict[str, Any]:
   except (OSError, ValueError) as error:
     raise UserError(f"{path} cannot be read: {error}") from None
   if not isinstance(document, dict) or document.get("format") != FORMAT:
-    raise UserError(f"{path} is not of format {FORMAT}, which this version reads")
+    raise UserError(
+        f"{path} is not of format {FORMAT}, the one this version reads"
+    )
   return document
 
 
-def read(
-    folder: str | os.PathLike, **fields: Any
-) -> tuple[nn.Module, dict[str, Any]]:
-  """Reads one network: its module, with `fields` such as dtype, and variables.
+def module(folder: str | os.PathLike, **fields: Any) -> nn.Module:
+  """The network a folder holds, with `fields` such as dtype; reads no array.
 
   Raises:
-    UserError: nothing there, an unknown network, or arrays that do not fit.
+    UserError: nothing there, or an unknown network.
   """
   document = describe(folder)
   name = document.get("network")
@@ -127,18 +128,29 @@ def read(
       for key, value in document["sizes"].items()
   }
   try:
-    module = NETWORKS[name](**stored, **fields)
-    target = abstract(module)
-  except (TypeError, ValueError) as error:
+    return NETWORKS[name](**stored, **fields)
+  except TypeError as error:
     raise UserError(f"{folder}: sizes do not make a {name}: {error}") from None
+
+
+def read(
+    folder: str | os.PathLike, **fields: Any
+) -> tuple[nn.Module, dict[str, Any]]:
+  """Reads one network: its module, with `fields` such as dtype, and variables.
+
+  Raises:
+    UserError: nothing there, an unknown network, or arrays that do not fit.
+  """
+  network = module(folder, **fields)
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  target = jax.tree.map(
-      lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device), target
-  )
   path = pathlib.Path(folder).absolute() / _VARIABLES
   try:
+    target = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device),
+        abstract(network),
+    )
     with ocp.StandardCheckpointer() as checkpointer:
-      return module, checkpointer.restore(path, target)
+      return network, checkpointer.restore(path, target)
   except (ValueError, KeyError, OSError) as error:
     reason = str(error).strip().splitlines()[0]
     raise UserError(f"{folder}: damaged weights: {reason}") from error

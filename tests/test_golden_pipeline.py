@@ -123,4 +123,3 @@ def test_nothing_is_computed_twice(first):
     )
   cost = lowered.compile().cost_analysis()
   assert cost["flops"] / 1e9 <= 1.15 * limit
-  print(f"{'edit' if first else 'further edit'}: {cost['flops'] / 1e9:.0f} GFLOP")

@@ -83,7 +83,8 @@ def test_generator(size):
   c, r = module.width_of(k), module.size_of(k)
   f_new = golden.normal(want["inserted_feature_seed"], 2, c, r, r)
   f_new = f_new.transpose(0, 2, 3, 1)
-  for key, blend in (("image_inserted", 1.0), ("image_inserted_scale025", 0.25)):
+  blends = {"image_inserted": 1.0, "image_inserted_scale025": 0.25}
+  for key, blend in blends.items():
     got = apply(
         module, variables, "synthesize", w_plus, f_new=f_new, blend=blend, k=k
     )

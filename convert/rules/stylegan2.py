@@ -1,6 +1,5 @@
 """StyleGAN2 generators: the rosinality (.pt) and NVIDIA (.pkl) layouts."""
 
-import math
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Inverter I: Feature-Style-like backbone and Fuser (paper, sections 3.2, 8)."""
+"""Inverter I: Feature-Style-like backbone and Fuser (paper, 3.2 and 8)."""
 
 from typing import Any
 

@@ -1,0 +1,45 @@
+r"""Converts official PyTorch files into weight folders, and back.
+
+  python -m convert --src pretrained_models --dst weights
+  python -m convert --src stylegan2-ffhq-config-f.pt --dst weights
+  python -m convert --export --src weights --dst official
+
+Files are recognised by what they hold.  Nothing in them is executed, and a
+conversion that fails leaves --dst as it was.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from convert import export, importer
+from sfe_jax import runtime
+from sfe_jax.errors import UserError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string(
+    "src", [], "Official file, or a folder of them; repeatable."
+)
+flags.DEFINE_string("dst", None, "Weight folder to write.")
+flags.DEFINE_bool(
+    "export",
+    False,
+    "The other way: --src is a weight folder, --dst gets official .pt files.",
+)
+
+
+def main(_: Sequence[str]) -> int:
+  """Runs the command line; returns the exit code."""
+  if not FLAGS.src or not FLAGS.dst:
+    raise UserError("give --src FILE_OR_FOLDER and --dst FOLDER")
+  if FLAGS.export:
+    if len(FLAGS.src) > 1:
+      raise UserError("--export takes one --src, a weight folder")
+    export.export_folder(FLAGS.src[0], FLAGS.dst)
+  else:
+    importer.import_files(FLAGS.src, FLAGS.dst)
+  return 0
+
+
+if __name__ == "__main__":
+  runtime.run(main)

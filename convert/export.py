@@ -1,0 +1,164 @@
+"""Weight folders -> official-layout .pt files."""
+
+import json
+import os
+import pathlib
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from convert import official
+from convert.family import Family
+from convert.rules import directions, discriminator, e4e, mappers
+from sfe_jax import weights
+from sfe_jax.directions import files
+from sfe_jax.errors import UserError
+
+# Official files that hold several networks: {file: {network: container}}.
+_BUNDLES = {
+    "feature_editor": {
+        "feature_editor": "state_dict/encoder.",
+        "inverter": "state_dict/inverter.",
+        "e4e": "state_dict/e4e_encoder.",
+        "generator": "state_dict/decoder.",
+    },
+    "inverter": {
+        "inverter": "state_dict/encoder.",
+        "generator": "state_dict/decoder.",
+    },
+    "e4e": {
+        "e4e": "state_dict/encoder.",
+        "generator": "state_dict/decoder.",
+    },
+}
+_FAMILIES: dict[str, Family] = {
+    **{family.name: family for family in reversed(official.FAMILIES)},
+    "generator_raw": official.FAMILIES[0],
+    "discriminator": discriminator.FAMILY,
+    "psp": e4e.PSP_FAMILY,
+}
+
+
+def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
+  """Writes every network and direction of a weight folder as official files.
+
+  NAME.pt has the layout of the release's file for that network; feature_editor
+  and e4e also hold the networks that the release's files bundle.
+
+  Raises:
+    UserError: `src` is no weight folder, or holds an unknown network.
+  """
+  src, dst = pathlib.Path(src), pathlib.Path(dst)
+  networks = sorted(p.parent for p in src.glob("**/network.json"))
+  arrays = sorted((src / "directions").glob("*.npz"))
+  if not networks and not arrays:
+    raise UserError(f"{src}: no weight folder; python -m convert makes one")
+  dst.mkdir(parents=True, exist_ok=True)
+  for folder in tqdm.tqdm(networks, unit="network"):
+    name = folder.relative_to(src).as_posix()
+    target = dst / f"{name}.pt"
+    save(target, contents(src, name))
+    logging.info("wrote %s", target)
+  for path in arrays:
+    _save_direction(path, dst / "directions")
+
+
+def contents(src: pathlib.Path, name: str) -> dict[str, Any]:
+  """The entries of the official file of network `name`."""
+  bundle = _BUNDLES.get(name) or {name: _family(name).container}
+  out: dict[str, Any] = {}
+  sizes = {}
+  for network, container in bundle.items():
+    if not (src / network).is_dir():
+      continue
+    state, average = official_state(src / network, _family(network))
+    sizes[_family(network).name] = weights.describe(src / network)["sizes"]
+    entry, _, prefix = container.rpartition("/")
+    node = out.setdefault(entry, {}) if entry else out
+    node.update({prefix + key: value for key, value in state.items()})
+    if average is not None:
+      out.setdefault("latent_avg", average)
+  out[official.SIZES] = json.dumps(sizes)
+  return out
+
+
+def official_state(
+    folder: pathlib.Path, family: Family
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+  """Official tensors of a network, and its mean latent in the file's shape."""
+  _, variables = weights.read(folder)
+  kept = dict(weights.describe(folder)["info"].get("kept", {}))
+  shape = kept.pop("latent_avg", None)
+  counters = {key: np.array(value, np.int64) for key, value in kept.items()}
+  state = family.export(variables, counters)
+  average = state.pop("latent_avg", None)
+  if average is not None and shape is not None:
+    average = average[:1].reshape(shape)
+  return state, average
+
+
+def _family(name: str) -> Family:
+  if name.startswith("mappers/"):
+    return mappers.STYLECLIP_FAMILY
+  base = name.partition("@")[0]
+  if base not in _FAMILIES:
+    raise UserError(f"no official layout is known for {name!r}")
+  return _FAMILIES[base]
+
+
+def save(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
+  """Writes entries of arrays as a PyTorch file, atomically."""
+  torch = _torch()
+
+  def tensors(node: Any) -> Any:
+    if isinstance(node, Mapping):
+      return {key: tensors(value) for key, value in node.items()}
+    return torch.from_numpy(node) if isinstance(node, np.ndarray) else node
+
+  _atomically(path, lambda part: torch.save(tensors(entries), part))
+
+
+def _torch():
+  try:
+    import torch
+  except ImportError:
+    raise UserError(
+        'writing .pt needs PyTorch: pip install "sfe_jax[convert]"'
+    ) from None
+  return torch
+
+
+def _save_direction(path: pathlib.Path, dst: pathlib.Path) -> None:
+  """.npy for boundaries and matrices, .pt for the rest, as in the release."""
+  value = directions.to_official(path.stem, files.read(path))
+  if isinstance(value, list):
+    _atomically(
+        dst / path.stem, lambda part: part.write_bytes(pickle.dumps(value))
+    )
+  elif isinstance(value, Mapping):
+    save(dst / f"{path.stem}.pt", value)
+  elif value.shape[-1] == 512 and value.ndim == 2 and len(value) == 1:
+    tensor = _torch().from_numpy(value)
+    _atomically(
+        dst / f"{path.stem}.pt", lambda part: _torch().save(tensor, part)
+    )
+  else:
+    def write(part: pathlib.Path) -> None:
+      with part.open("wb") as file:
+        np.save(file, value)
+
+    _atomically(dst / f"{path.stem}.npy", write)
+
+
+def _atomically(path: pathlib.Path, write) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f".{path.name}.{os.getpid()}")
+  try:
+    write(part)
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)

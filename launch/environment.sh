@@ -1,0 +1,35 @@
+# Sourced by the launch scripts: makes .venv in the project's root and installs
+# the package with the extras named in $1; quick when that was done before.
+# PYTHON chooses the interpreter of a new .venv.
+
+ensure_environment() {
+  local extras=$1 python=${PYTHON:-python3} stamp
+  cd "$(dirname "${BASH_SOURCE[0]}")/.." || return
+  if [ ! -x .venv/bin/python ]; then
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+      echo "sfe_jax needs Python 3.11 or newer; PYTHON=python3.12 bash $0" >&2
+      return 2
+    }
+    "$python" -m venv .venv || return
+  fi
+  stamp=".venv/installed-$(echo "$extras" | cat - setup.py | cksum | cut -d' ' -f1)"
+  [ -e "$stamp" ] && return
+  case ",$extras," in
+    *,dev,* | *,convert,*) install_cpu_torch || return ;;
+  esac
+  echo "installing sfe_jax into .venv ..."
+  .venv/bin/python -m pip install -q -e ".${extras:+[$extras]}" && touch "$stamp"
+}
+
+# PyTorch reads official files and checks parity; its default Linux package
+# would bring gigabytes of CUDA.
+install_cpu_torch() {
+  .venv/bin/python -c 'import torch' 2>/dev/null && return
+  echo "installing the CPU build of PyTorch into .venv ..."
+  if [ "$(uname -s)" = Linux ]; then
+    .venv/bin/python -m pip install -q --retries 1 "torch==2.13.0+cpu" \
+      --extra-index-url https://download.pytorch.org/whl/cpu
+  else
+    .venv/bin/python -m pip install -q "torch==2.13.0"
+  fi
+}

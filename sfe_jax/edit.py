@@ -1,0 +1,320 @@
+r"""Inverts and edits pictures from the command line.
+
+  python -m sfe_jax.edit --weights weights --image photo.jpg \
+      --edit age=5 --edit fs_smiling=-3 --out out
+
+Several --edit add up in one picture; "age=-5,0,5" makes one per strength.
+Pictures are written as OUT/EDIT/edit_power_5.0000/NAME.jpg and
+OUT/inversion/NAME.jpg.  Exit code: 0 done, 1 some pictures were skipped, 2
+wrong usage.
+"""
+
+import collections
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from absl import flags, logging
+
+from sfe_jax import images, runtime, weights
+from sfe_jax.architecture import Architecture
+from sfe_jax.directions import Registry
+from sfe_jax.editor import Editor, guess_domain
+from sfe_jax.errors import UserError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("weights", None, "Weight folder (python -m convert).")
+flags.DEFINE_bool(
+    "random_weights",
+    False,
+    "Run networks of random numbers instead: shows that everything works here,"
+    " makes no useful picture.",
+)
+flags.DEFINE_multi_string("image", [], "Picture to edit; repeatable.")
+flags.DEFINE_string("dir", None, "Folder of pictures to edit.")
+flags.DEFINE_multi_string(
+    "edit", [], "NAME=STRENGTH or NAME=S1,S2,...; repeatable, edits add up."
+)
+flags.DEFINE_multi_string(
+    "direction", [], "Your own direction file (.npy, .npz); repeatable."
+)
+flags.DEFINE_string("out", "out", "Output folder.")
+flags.DEFINE_string(
+    "mask",
+    None,
+    "Background mask, or a folder of masks named like the pictures: white"
+    " stays as it is.",
+)
+flags.DEFINE_bool("inversion", False, "Also write the unedited inversion.")
+flags.DEFINE_bool("grid", False, "Also write OUT/grid.png: all at a glance.")
+flags.DEFINE_enum(
+    "format", "jpg", ["jpg", "png", "webp"], "Format of the pictures."
+)
+flags.DEFINE_bool("list_edits", False, "List the edits and exit.")
+flags.DEFINE_bool("json", False, "With --list_edits: as JSON.")
+flags.DEFINE_string(
+    "domain", None, "Table of edits: faces or cars; guessed by default."
+)
+flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "bfloat16"], "Compute dtype."
+)
+flags.DEFINE_integer("batch_size", 1, "Pictures that run together.", 1)
+
+_GRID_ROWS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One edited version of every picture: strengths by name."""
+
+  strengths: dict[str, float]
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """EDIT/edit_power_5.0000, several joined by "+" and "_"."""
+    powers = "_".join(f"{s:.4f}" for s in self.strengths.values())
+    return pathlib.Path("+".join(self.strengths)) / f"edit_power_{powers}"
+
+  @property
+  def title(self) -> str:
+    """For grids: "age 5"."""
+    return ", ".join(f"{name} {s:g}" for name, s in self.strengths.items())
+
+
+def parse_edits(specs: Sequence[str], registry: Registry) -> list[Job]:
+  """["age=-5,5", "smile=3"] -> two jobs, each with both edits.
+
+  Raises:
+    UserError: not NAME=STRENGTH, an unknown name, or lists of other lengths.
+  """
+  parsed: dict[str, list[float]] = {}
+  for spec in specs:
+    name, _, text = spec.rpartition("=")
+    try:
+      strengths = [float(s) for s in text.split(",")]
+    except ValueError:
+      strengths = []
+    if not name or not strengths or not np.isfinite(strengths).all():
+      raise UserError(
+          f"--edit {spec}: write NAME=STRENGTH, e.g. age=5, or age=-5,0,5"
+      )
+    entry = registry.entry(name.strip())
+    registry.get(entry.name)
+    if entry.name in parsed:
+      raise UserError(f"--edit {entry.name} is given twice; use one list")
+    for strength in strengths:
+      if not entry.in_range(strength):
+        logging.warning(
+            "%s %g is outside the useful range %s",
+            entry.name, strength, _range(entry.low, entry.high),
+        )
+    parsed[entry.name] = strengths
+  lengths = {len(s) for s in parsed.values()} - {1}
+  if len(lengths) > 1:
+    raise UserError(
+        f"lists of strengths must have one length, got {sorted(lengths)}"
+    )
+  count = max(lengths, default=1)
+  return [
+      Job({n: s[i % len(s)] for n, s in parsed.items()})
+      for i in range(count if parsed else 0)
+  ]
+
+
+def collect(
+    image: Sequence[str], folder: str | None
+) -> dict[str, pathlib.Path]:
+  """Pictures by output name, which is the file's name without suffix.
+
+  Raises:
+    UserError: no picture, or two that would get one name.
+  """
+  paths = [pathlib.Path(p) for p in image]
+  paths += images.find(folder) if folder else []
+  if not paths:
+    raise UserError("name a picture with --image or a folder with --dir")
+  stems = collections.Counter(p.stem for p in paths)
+  named: dict[str, pathlib.Path] = {}
+  for path in paths:
+    name = path.stem
+    if stems[name] > 1:
+      name = f"{name}_{path.suffix[1:]}"
+    if name in named:
+      raise UserError(
+          f"{named[name]} and {path} would both be written as {name}; rename"
+          " one"
+      )
+    named[name] = path
+  return named
+
+
+def read_mask(mask: str, name: str, size: int) -> np.ndarray:
+  """The mask file, or the picture's own in a folder of masks."""
+  path = pathlib.Path(mask)
+  if path.is_dir():
+    fitting = [p for p in images.find(path) if p.stem == name]
+    if not fitting:
+      raise UserError(f"{path}: no mask named {name}")
+    path = fitting[0]
+  return images.read_mask(path, size)
+
+
+def list_edits(registry: Registry, as_json: bool) -> str:
+  """The edits as a table, or as JSON."""
+  rows = registry.describe()
+  if as_json:
+    return json.dumps([dataclasses.asdict(r) for r in rows], indent=1)
+  lines = [f"{'name':20}{'strengths':12}{'family':22}effect"]
+  for row in rows:
+    line = f"{row.name:20}{_range(row.low, row.high):12}{row.family:22}"
+    lines.append(line + row.effect)
+    if not row.available:
+      lines.append(f"{'':20}not available: {row.missing}")
+  return "\n".join(lines)
+
+
+def _range(low: float | None, high: float | None) -> str:
+  if low is None and high is None:
+    return "-"
+  ends = ("" if x is None else f"{x:g}" for x in (low, high))
+  return f"{next(ends)}..{next(ends)}"
+
+
+def _registry() -> Registry:
+  """The edits, without reading the networks' parameters."""
+  if FLAGS.weights and not FLAGS.random_weights:
+    generator = weights.module(pathlib.Path(FLAGS.weights) / "generator")
+  else:
+    generator = Architecture().build().generator
+  registry = Registry.load(
+      FLAGS.weights or "weights",
+      FLAGS.domain or guess_domain(generator.resolution),
+      generator.styles,
+      generator.style_widths,
+      generator.w_dim,
+  )
+  for path in FLAGS.direction:
+    registry.add_file(path)
+  return registry
+
+
+def _load(registry: Registry) -> Editor:
+  if FLAGS.random_weights:
+    logging.warning(
+        "the weights are random numbers: this shows that the pipeline runs,"
+        " the pictures mean nothing"
+    )
+    editor = Editor.random(Architecture(), batch_size=FLAGS.batch_size)
+  else:
+    editor = Editor.load(
+        FLAGS.weights,
+        domain=FLAGS.domain,
+        dtype=jnp.dtype(FLAGS.dtype),
+        batch_size=FLAGS.batch_size,
+        precision="highest" if FLAGS.dtype == "float32" else "default",
+    )
+  editor.directions = registry
+  return editor
+
+
+class Run:
+  """Edits pictures batch by batch and writes what comes out."""
+
+  def __init__(self, editor: Editor, jobs: Sequence[Job]):
+    self._editor = editor
+    self._jobs = jobs
+    self._out = pathlib.Path(FLAGS.out)
+    self._rows: list[list[np.ndarray]] = []
+    self.skipped: dict[pathlib.Path, str] = {}
+
+  def __call__(self, named: dict[str, pathlib.Path]) -> None:
+    """Works through pictures given by output name."""
+    pending: list[tuple[str, np.ndarray, np.ndarray | None]] = []
+    total = len(named)
+    with tqdm.tqdm(total=total, unit="picture", disable=total < 2) as bar:
+      for name, path in named.items():
+        try:
+          pending.append(self._read(name, path))
+        except UserError as error:
+          self.skipped[path] = str(error)
+          bar.update()
+        if len(pending) == FLAGS.batch_size:
+          self._process(pending)
+          bar.update(len(pending))
+          pending = []
+      if pending:
+        self._process(pending)
+        bar.update(len(pending))
+    if FLAGS.grid and self._rows:
+      self._write_grid()
+
+  def _read(self, name, path):
+    size = self._editor.resolution
+    picture = images.fit(images.read(path), size, str(path))
+    mask = read_mask(FLAGS.mask, name, size) if FLAGS.mask else None
+    return name, picture, mask
+
+  def _process(self, pending) -> None:
+    names, pictures, masks = zip(*pending)
+    pictures = np.stack(pictures)
+    background = np.stack(masks) if FLAGS.mask else None
+    inversion = self._editor.invert(pictures)
+    columns = [pictures]
+    if FLAGS.inversion or FLAGS.grid:
+      out = images.to_uint8(self._editor.reconstruct(inversion))
+      columns.append(out)
+      if FLAGS.inversion:
+        self._write(pathlib.Path("inversion"), names, out)
+    for job in self._jobs:
+      edited = self._editor.edit(inversion, job.strengths, background)
+      out = images.to_uint8(edited.image)
+      columns.append(out)
+      self._write(job.folder, names, out)
+    if FLAGS.grid:
+      self._rows += [list(row) for row in zip(*columns)]
+      del self._rows[_GRID_ROWS:]
+
+  def _write(self, folder, names, pictures) -> None:
+    for name, picture in zip(names, pictures):
+      path = self._out / folder / f"{name}.{FLAGS.format}"
+      images.write(path, picture)
+      logging.info("wrote %s", path)
+
+  def _write_grid(self) -> None:
+    titles = ["input", "inversion", *(job.title for job in self._jobs)]
+    path = self._out / "grid.png"
+    images.write(path, images.grid(self._rows, titles))
+    logging.info("wrote %s", path)
+
+
+def main(_: Sequence[str]) -> int:
+  """Runs the command line; returns the exit code."""
+  if FLAGS.list_edits:
+    sys.stdout.write(list_edits(_registry(), FLAGS.json) + "\n")
+    return 0
+  if not FLAGS.weights and not FLAGS.random_weights:
+    raise UserError(
+        "name a weight folder with --weights; python -m convert makes one from"
+        " the official files"
+    )
+  named = collect(FLAGS.image, FLAGS.dir)
+  if not (FLAGS.edit or FLAGS.inversion or FLAGS.grid):
+    raise UserError("nothing to do: give --edit, --inversion or --grid")
+  registry = _registry()
+  jobs = parse_edits(FLAGS.edit, registry)
+  run = Run(_load(registry), jobs)
+  run(named)
+  for path, reason in run.skipped.items():
+    logging.error("skipped %s: %s", path, reason)
+  if run.skipped:
+    logging.error("%d of %d pictures skipped", len(run.skipped), len(named))
+  return 1 if run.skipped else 0
+
+
+if __name__ == "__main__":
+  runtime.run(main)

@@ -1,0 +1,161 @@
+"""Image files <-> arrays.
+
+uint8 RGB (h, w, 3) on this side, float32 in [-1, 1] on the networks'.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from PIL import Image, ImageDraw, ImageOps
+
+from sfe_jax.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_WRITE_OPTIONS = {
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
+    ".webp": {"quality": 95},
+}
+
+
+def _open(path: str | os.PathLike) -> Image.Image:
+  """Decodes a file and turns it upright; UserError where that fails."""
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: no such image file")
+  try:
+    with Image.open(path) as image:
+      image.load()
+      return ImageOps.exif_transpose(image)
+  except Image.DecompressionBombError as error:
+    raise UserError(f"{path}: image too large: {error}") from None
+  except (OSError, SyntaxError, ValueError) as error:
+    raise UserError(f"{path}: not a readable image: {error}") from None
+
+
+def _flat(image: Image.Image) -> Image.Image:
+  """RGB: 16-bit grey scaled to 8, transparency over white."""
+  if image.mode.startswith("I"):
+    values = np.asarray(image, np.float64) / 257.0
+    image = Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8))
+  if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    image = Image.alpha_composite(white, image)
+  return image.convert("RGB")
+
+
+def read(path: str | os.PathLike) -> np.ndarray:
+  """Reads an image file upright: uint8 RGB (h, w, 3).
+
+  Raises:
+    UserError: no such file, or not an image.
+  """
+  return np.asarray(_flat(_open(path)))
+
+
+def fit(image: np.ndarray, size: int, name: str = "image") -> np.ndarray:
+  """Resizes uint8 (h, w, 3) to (size, size, 3), antialiased.
+
+  Warns where that distorts (not square) or invents detail (too small).
+  """
+  h, w, _ = image.shape
+  if (h, w) == (size, size):
+    return image
+  if h != w:
+    logging.warning(
+        "%s is %dx%d, not square: it is squeezed to %dx%d; crop and align it"
+        " first for a good result",
+        name, w, h, size, size,
+    )
+  elif h < size:
+    logging.warning(
+        "%s is %dx%d, smaller than the generator's %dx%d: fine detail cannot"
+        " be recovered",
+        name, w, h, size, size,
+    )
+  resized = Image.fromarray(image).resize(
+      (size, size), Image.Resampling.LANCZOS
+  )
+  return np.asarray(resized)
+
+
+def read_mask(path: str | os.PathLike, size: int) -> np.ndarray:
+  """Reads a background mask: float32 (size, size) in [0, 1].
+
+  White (1) is background, which an edit must leave alone.
+  """
+  image = _flat(_open(path)).convert("L")
+  image = image.resize((size, size), Image.Resampling.BILINEAR)
+  return np.asarray(image, np.float32) / 255.0
+
+
+def find(folder: str | os.PathLike) -> list[pathlib.Path]:
+  """Image files directly in a folder, sorted by name.
+
+  Raises:
+    UserError: no such folder, or no image in it.
+  """
+  folder = pathlib.Path(folder)
+  if not folder.is_dir():
+    raise UserError(f"{folder}: no such folder")
+  paths = sorted(
+      p for p in folder.iterdir()
+      if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+  )
+  if not paths:
+    raise UserError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it")
+  return paths
+
+
+def write(path: str | os.PathLike, image: np.ndarray) -> None:
+  """Writes uint8 RGB (h, w, 3) by the suffix, atomically; makes the folder."""
+  path = pathlib.Path(path)
+  suffix = path.suffix.lower()
+  if suffix not in SUFFIXES:
+    raise UserError(f"{path}: write {', '.join(SUFFIXES)}, not {suffix!r}")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
+  try:
+    Image.fromarray(image).save(part, **_WRITE_OPTIONS.get(suffix, {}))
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)
+
+
+def to_float(images: jax.Array) -> jax.Array:
+  """uint8 [0, 255] -> float32 [-1, 1]."""
+  return images.astype(jnp.float32) / 127.5 - 1.0
+
+
+def to_uint8(images: jax.Array) -> np.ndarray:
+  """float [-1, 1], clipped, -> uint8 on the host, rounded to nearest."""
+  images = np.asarray(images, np.float32)
+  return np.clip((images + 1.0) * 127.5 + 0.5, 0, 255).astype(np.uint8)
+
+
+def grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    tile: int = 256,
+) -> np.ndarray:
+  """A labelled sheet: uint8 images (h, w, 3) in rows, a title per column."""
+  header = 18
+  sheet = Image.new(
+      "RGB", (tile * len(titles), header + tile * len(rows)), "white"
+  )
+  draw = ImageDraw.Draw(sheet)
+  for j, title in enumerate(titles):
+    draw.text((tile * j + 4, 3), title[: tile // 6], fill="black")
+  for i, row in enumerate(rows):
+    for j, image in enumerate(row):
+      picture = Image.fromarray(image).resize(
+          (tile, tile), Image.Resampling.LANCZOS
+      )
+      sheet.paste(picture, (tile * j, header + tile * i))
+  return np.asarray(sheet)

@@ -1,0 +1,87 @@
+"""How our programs start: compilation cache, errors as one line."""
+
+import io
+import logging as std_logging
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+import tqdm
+from absl import app, flags, logging
+
+from sfe_jax.errors import UserError
+
+
+def enable_compilation_cache() -> None:
+  """Keeps compiled code in ~/.cache/sfe_jax between runs.
+
+  JAX_COMPILATION_CACHE_DIR, or a folder configured already, takes precedence;
+  an empty JAX_COMPILATION_CACHE_DIR turns the cache off.
+  """
+  if (
+      "JAX_COMPILATION_CACHE_DIR" in os.environ
+      or jax.config.jax_compilation_cache_dir
+  ):
+    return
+  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  jax.config.update(
+      "jax_compilation_cache_dir", str(pathlib.Path(root) / "sfe_jax" / "xla")
+  )
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+  """Runs a command line: users' mistakes end in one line and exit code 2.
+
+  Args:
+    main: takes the positional arguments, returns the exit code.
+  """
+
+  def parse(argv: Sequence[str]) -> list[str]:
+    try:
+      rest = flags.FLAGS(argv)
+    except flags.Error as error:
+      _fail(f"{error}; --help lists the flags")
+    if len(rest) > 1:
+      _fail(f"unexpected argument {rest[1]!r}; --help lists the flags")
+    return rest
+
+  def guarded(argv: Sequence[str]) -> int | None:
+    handler = logging.get_absl_handler()
+    handler.setFormatter(None)
+    handler.addFilter(_is_ours_or_warning)
+    handler.python_handler.setStream(_BesideBars())
+    logging.set_verbosity(logging.INFO)
+    try:
+      return main(argv)
+    except UserError as error:
+      _fail(str(error))
+    except KeyboardInterrupt:
+      sys.exit(130)
+
+  app.run(guarded, flags_parser=parse)
+
+
+class _BesideBars(io.TextIOBase):
+  """Standard error that leaves progress bars whole."""
+
+  def write(self, text: str) -> int:
+    tqdm.tqdm.write(text, sys.stderr, end="")
+    return len(text)
+
+  def flush(self) -> None:
+    sys.stderr.flush()
+
+
+def _is_ours_or_warning(record: std_logging.LogRecord) -> bool:
+  """Orbax and JAX tell dozens of lines about every file they touch."""
+  return (
+      record.levelno >= std_logging.WARNING
+      or "site-packages" not in record.pathname
+  )
+
+
+def _fail(message: str) -> None:
+  sys.stderr.write(f"error: {message}\n")
+  sys.exit(2)

@@ -1,0 +1,190 @@
+"""The Python API on tiny random networks."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from sfe_jax import Editor, images, pipeline
+from sfe_jax.errors import UserError
+from tests import tiny
+
+W = {"age_test": 0, "smile_test": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("weights")
+  (folder / "directions").mkdir()
+  for name, seed in W.items():
+    direction = np.random.default_rng(seed).standard_normal((1, 512))
+    np.savez(folder / "directions" / f"{name}.npz", direction=direction)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def editor(folder):
+  return tiny.editor(folder=folder)
+
+
+@pytest.fixture(scope="module")
+def inversion(editor):
+  return editor.invert(tiny.pictures(3))
+
+
+def close(a, b, tolerance=1e-5):
+  np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())
+
+
+def test_results_carry_everything(editor, inversion):
+  out = editor.edit(inversion, {"age_test": 2})
+  assert out.image.shape == (3, 64, 64, 3)
+  assert out.w.shape == (3, 10, 512)
+  assert out.f_k.shape == out.delta.shape == (3, 16, 16, 16)
+  assert np.abs(out.delta).max() > 0
+  direction = np.random.default_rng(0).standard_normal((1, 512))
+  close(out.w, np.float32(inversion.w + 2 * direction))
+
+
+def test_no_edit_is_the_inversion(editor, inversion):
+  close(editor.edit(inversion, {}).image, editor.reconstruct(inversion))
+
+
+def test_edits_add_up(editor, inversion):
+  both = editor.edit(inversion, {"age_test": 2, "smile_test": -1})
+  one = editor.edit(inversion, {"age_test": 2})
+  other = editor.edit(inversion, {"smile_test": -1})
+  close(both.w - inversion.w, (one.w - inversion.w) + (other.w - inversion.w))
+  assert np.abs(both.image - one.image).max() > 1e-3
+
+
+def test_strength_per_image(editor, inversion):
+  strengths = np.array([1.0, -2.0, 0.5])
+  out = editor.edit(inversion, {"age_test": strengths})
+  for i, strength in enumerate(strengths):
+    alone = editor.edit(inversion, {"age_test": float(strength)})
+    close(out.image[i], alone.image[i])
+
+
+def test_list_of_strengths_is_a_strip(editor, inversion):
+  out = editor.edit(inversion, {"age_test": [-1, 2], "smile_test": 1})
+  assert out.image.shape == (2, 3, 64, 64, 3)
+  alone = editor.edit(inversion, {"age_test": 2, "smile_test": 1})
+  close(out.image[1], alone.image)
+
+
+@pytest.mark.parametrize("batch_size", (1, 2, 8))
+def test_batch_size_does_not_matter(editor, inversion, batch_size):
+  other = Editor(
+      editor.models, editor.weights, editor.directions, batch_size=batch_size
+  )
+  again = other.invert(tiny.pictures(3))
+  for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(inversion)):
+    close(a, b)
+
+
+def test_uint8_and_float_are_the_same_picture(editor, inversion):
+  floats = tiny.pictures(3) / np.float32(127.5) - 1
+  close(editor.invert(floats).w, inversion.w)
+
+
+def test_background_is_not_edited(editor, inversion):
+  """A mask over everything leaves Delta zero, half a mask half of it."""
+  all_of_it = editor.edit(inversion, {"age_test": 3}, np.ones((64, 64)))
+  assert np.abs(all_of_it.delta).max() == 0
+  left = np.zeros((64, 64))
+  left[:, :32] = 1
+  half = editor.edit(inversion, {"age_test": 3}, left)
+  free = editor.edit(inversion, {"age_test": 3})
+  assert np.abs(half.delta[:, :, :8]).max() == 0
+  close(half.delta[:, :, 8:], free.delta[:, :, 8:])
+
+
+def test_compiles_once_per_shape(monkeypatch, folder):
+  traces = []
+
+  def counted(*args):
+    traces.append(1)
+    return original(*args)
+
+  original = pipeline.edit
+  monkeypatch.setattr(pipeline, "edit", counted)
+  editor = tiny.editor(folder=folder)
+  inversion = editor.invert(tiny.pictures(1))
+  for name in W:
+    for strength in (1, -2.5):
+      editor.edit(inversion, {name: strength})
+  editor.edit(inversion, {"age_test": 3, "smile_test": [1, 2, 3]})
+  editor.edit(editor.invert(tiny.pictures(2)[1:]), {})
+  assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    (
+        (lambda e, i: e.invert(np.zeros((64, 60, 3), np.uint8)), "expected"),
+        (lambda e, i: e.invert(np.zeros((0, 64, 64, 3))), "expected"),
+        (lambda e, i: e.invert(np.full((64, 64, 3), 255.0)), r"\[-1, 1\]"),
+        (lambda e, i: e.invert(np.full((64, 64, 3), np.nan)), r"\[-1, 1\]"),
+        (lambda e, i: e.invert(np.zeros((64, 64, 3), int)), "int64"),
+        (lambda e, i: e.edit(i, {"aeg_test": 1}), "did you mean 'age_test'"),
+        (lambda e, i: e.edit(i, {"age_test": np.ones(2)}), "one\n? ?per image"),
+        (lambda e, i: e.edit(i, {"age_test": np.nan}), "finite"),
+        (
+            lambda e, i: e.edit(i, {"age_test": [1, 2], "smile_test": [1]}),
+            "one length",
+        ),
+        (
+            lambda e, i: e.edit(i, {"age_test": 1}, np.ones((2, 64, 64))),
+            "background mask has shape",
+        ),
+        (lambda e, i: Editor.load("nowhere"), "no such weight folder"),
+    ),
+)
+def test_mistakes_have_a_clear_message(editor, inversion, call, message):
+  with pytest.raises(UserError, match=message):
+    call(editor, inversion)
+
+
+def test_networks_must_fit(editor):
+  models = dataclasses.replace(
+      editor.models,
+      inverter=dataclasses.replace(editor.models.inverter, styles=14),
+  )
+  with pytest.raises(UserError, match="w.* rows 10 against 14"):
+    Editor(models, editor.weights, editor.directions)
+
+
+def test_load_reads_what_was_written(tmp_path):
+  tiny.write_weights(tmp_path)
+  loaded = Editor.load(tmp_path)
+  assert loaded.models == tiny.shared().models
+  picture = tiny.pictures(1)
+  close(loaded.invert(picture).f_k, tiny.shared().invert(picture).f_k)
+  (tmp_path / "e4e" / "network.json").write_text("{")
+  with pytest.raises(UserError, match="cannot be read"):
+    Editor.load(tmp_path)
+
+
+def test_bfloat16_is_close():
+  exact = tiny.shared()
+  models = tiny.ARCHITECTURE.build(jax.numpy.bfloat16)
+  half = Editor(models, exact.weights, exact.directions)
+  picture = tiny.pictures(2)
+  inversion = half.invert(picture)
+  assert inversion.f_k.dtype == jax.numpy.bfloat16
+  assert inversion.w.dtype == inversion.skip.dtype == np.float32
+  want = exact.reconstruct(exact.invert(picture))
+  got = half.reconstruct(inversion)
+  assert got.dtype == np.float32
+  error = np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2))
+  assert 1e-5 < error < 0.1
+
+
+def test_to_uint8_rounds():
+  levels = np.arange(256, dtype=np.uint8)
+  again = images.to_uint8(images.to_float(levels))
+  np.testing.assert_array_equal(again, levels)
+  values = np.array([-1.2, 1.2, (127.6 / 127.5) - 1])
+  np.testing.assert_array_equal(images.to_uint8(values), [0, 255, 128])
