@@ -10,6 +10,39 @@ from jax import lax
 
 from sfe_jax.models import layers
 
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_TAPS = tuple((i, j) for i in range(3) for j in range(3))
+
+
+def _strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return lax.conv_general_dilated(
+      x, kernel, (2, 2), "VALID", dimension_numbers=_DIMENSIONS
+  )
+
+
+def _strided_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """The same as one matrix product over gathered 3x3 patches."""
+  _, h, w, _ = x.shape
+  patches = [x[:, i : h - 2 + i : 2, j : w - 2 + j : 2] for i, j in _TAPS]
+  return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def conv_down2x(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """3x3 convolution, stride 2, no padding.
+
+  Args:
+    x: (n, 2h + 1, 2w + 1, c).
+    kernel: (3, 3, c, o).
+
+  Returns:
+    (n, h, w, o).
+  """
+  # R1 differentiates the input gradient by the weights: a convolution that XLA
+  # runs 30 times slower on CPUs than matrix products, which cost memory.
+  return lax.platform_dependent(
+      x, kernel, cpu=_strided_matmul, default=_strided_conv
+  )
+
 
 class EqualConv(nn.Module):
   """Square convolution with equalised learning rate.
@@ -17,16 +50,14 @@ class EqualConv(nn.Module):
   Attributes:
     features: output width.
     kernel_size: height and width of the kernel.
-    stride: step between outputs.
-    padding: zeros on every side.
+    downsample: `conv_down2x` in place of a convolution that keeps the size.
     use_bias: adds a learned bias (not scaled).
     dtype: of the computation; the parameters are float32.
   """
 
   features: int
   kernel_size: int = 3
-  stride: int = 1
-  padding: int = 0
+  downsample: bool = False
   use_bias: bool = True
   dtype: Any = jnp.float32
 
@@ -37,13 +68,14 @@ class EqualConv(nn.Module):
     kernel = self.param(
         "kernel", nn.initializers.normal(1.0), (k, k, c, self.features)
     )
-    x = lax.conv_general_dilated(
-        x.astype(self.dtype),
-        (kernel / math.sqrt(c * k * k)).astype(self.dtype),
-        (self.stride, self.stride),
-        ((self.padding, self.padding),) * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    kernel = (kernel / math.sqrt(c * k * k)).astype(self.dtype)
+    x = x.astype(self.dtype)
+    if self.downsample:
+      x = conv_down2x(x, kernel)
+    else:
+      x = lax.conv_general_dilated(
+          x, kernel, (1, 1), "SAME", dimension_numbers=_DIMENSIONS
+      )
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros, (self.features,))
       x = x + bias.astype(self.dtype)
@@ -76,10 +108,10 @@ class DiscriminatorBlock(nn.Module):
     skip = EqualConv(
         out, 1, use_bias=False, dtype=self.dtype, name="skip"
     )(skip)
-    x = EqualConv(wide, padding=1, dtype=self.dtype, name="conv0")(x)
+    x = EqualConv(wide, dtype=self.dtype, name="conv0")(x)
     x = layers.scaled_leaky_relu(x)
     x = layers.fir_filter(x, (2, 2))
-    x = EqualConv(out, stride=2, dtype=self.dtype, name="conv1")(x)
+    x = EqualConv(out, downsample=True, dtype=self.dtype, name="conv1")(x)
     # The sum is scaled by sqrt(1/2), which cancels this layer's gain sqrt(2).
     return layers.leaky_relu(x) + skip * math.sqrt(0.5)
 
@@ -126,7 +158,7 @@ class DiscriminatorHead(nn.Module):
     """(n, 4, 4, c) -> (n,) float32."""
     x = x.astype(jnp.float32)
     x = minibatch_std(x, self.mbstd_group, self.mbstd_channels)
-    x = EqualConv(self.features, padding=1, name="conv")(x)
+    x = EqualConv(self.features, name="conv")(x)
     x = layers.scaled_leaky_relu(x)
     # The official weights flatten in the order c, h, w.
     x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
