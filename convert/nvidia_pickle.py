@@ -24,6 +24,10 @@ class Unreadable(Exception):
   """Why a file is not read, a predicate: "is empty"."""
 
 
+class Foreign(Unreadable):
+  """Why a file is something else, neither damaged nor hostile."""
+
+
 def refused(name: str) -> Unreadable:
   """The file asks for Python object `name`."""
   return Unreadable(f"refers to {name}, which weights never need; refused")
@@ -166,7 +170,7 @@ class _Unpickler(pickle.Unpickler):
     if module == "torch" and _TORCH_DTYPE.fullmatch(name):
       return name
     if module.startswith("dnnlib.tflib"):
-      raise Unreadable(
+      raise Foreign(
           "is a TensorFlow pickle; convert it with NVIDIA's legacy.py first"
       )
     if name not in _ALLOWED.get(module, {}):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convert import nvidia_pickle
-from convert.nvidia_pickle import Unreadable
+from convert.nvidia_pickle import Foreign, Unreadable
 from sfe_jax.errors import UserError
 
 # What a file holds: nested dicts, lists and tuples of NumPy arrays (never half
@@ -32,10 +32,6 @@ class NotWeights(UserError):
   """A file of something else, neither damaged nor hostile."""
 
 
-class _Foreign(Unreadable):
-  """Why a file is `NotWeights`."""
-
-
 def read(path: str | os.PathLike) -> Contents:
   """Reads a file of weights or directions.
 
@@ -52,7 +48,7 @@ def read(path: str | os.PathLike) -> Contents:
   path = pathlib.Path(path)
   try:
     return _read(path)
-  except _Foreign as e:
+  except Foreign as e:
     raise NotWeights(f"{path} {e}") from e
   except Unreadable as e:
     raise UserError(f"{path} {e}") from e
@@ -91,7 +87,7 @@ def _read(path: pathlib.Path) -> Contents:
       return _read_numpy(file)
     if _PICKLE.match(head):
       return nvidia_pickle.load(file, _read_storage)
-  raise _Foreign(f"is of an unknown format; known are {_KNOWN}")
+  raise Foreign(f"is of an unknown format; known are {_KNOWN}")
 
 
 def _read_zip(path: pathlib.Path) -> Contents:
@@ -101,10 +97,10 @@ def _read_zip(path: pathlib.Path) -> Contents:
     with path.open("rb") as file:
       return _read_numpy(file)
   if any(name.endswith("/constants.pkl") for name in names):
-    raise _Foreign("is a TorchScript program, not weights")
+    raise Foreign("is a TorchScript program, not weights")
   if any(name.endswith("/data.pkl") for name in names):
     return _read_torch(path)
-  raise _Foreign("is a zip archive of something else than weights")
+  raise Foreign("is a zip archive of something else than weights")
 
 
 def _read_numpy(file) -> Contents:
@@ -118,7 +114,7 @@ def _read_numpy(file) -> Contents:
     return {name: single(contents[name]) for name in contents.files}
   except ValueError as e:
     if "allow_pickle" in str(e):
-      raise _Foreign(
+      raise Foreign(
           "holds Python objects, not numbers; they are never unpickled"
       ) from e
     raise
