@@ -16,14 +16,14 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=setuptools.find_packages(include=["sfe_jax*", "convert*"]),
+    packages=setuptools.find_packages(
+        include=["sfe_jax*", "convert*", "configs*"]
+    ),
     install_requires=[
         "absl-py>=2.1,<3",
         "flax>=0.12,<0.13",
         "jax>=0.10,<0.12",
-        "ml-collections>=1.0,<2",
         "numpy>=2.0,<3",
-        "optax>=0.2.5,<0.3",
         "orbax-checkpoint>=0.11.30,<0.13",
         "pillow>=11",
         "tqdm>=4.66,<5",
@@ -32,6 +32,17 @@ setuptools.setup(
         # Reading and writing PyTorch files.  On Linux install the CPU build;
         # plain torch brings gigabytes of CUDA (see launch/test.sh).
         "convert": ["torch>=2.6"],
-        "dev": ["pytest>=8", "ruff>=0.15", "torch>=2.6"],
+        # Training: TensorFlow only writes TensorBoard files.
+        "train": [
+            "clu>=0.0.12",
+            "grain>=0.2.15,<0.3",
+            "importlib_resources",  # undeclared need of TFDS on 3.11
+            "ml-collections>=1.0,<2",
+            "optax>=0.2.8,<0.3",
+            "tensorboard>=2.19",
+            "tensorflow-cpu>=2.19; platform_machine == 'x86_64'",
+            "tensorflow-datasets>=4.9.8",
+        ],
+        "dev": ["portpicker", "pytest>=8", "ruff>=0.15", "torch>=2.6"],
     },
 )

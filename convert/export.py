@@ -35,6 +35,12 @@ _BUNDLES = {
         "generator": "state_dict/decoder.",
     },
 }
+_CONTAINERS = {"generator_raw": "g/"}
+# What tells these files apart; their tensors have the same names.
+_OPTIONS = {
+    "e4e": {"encoder_type": "Encoder4Editing"},
+    "psp": {"encoder_type": "GradualStyleEncoder"},
+}
 _FAMILIES: dict[str, Family] = {
     **{family.name: family for family in reversed(official.FAMILIES)},
     "generator_raw": official.FAMILIES[0],
@@ -53,7 +59,11 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
     UserError: `src` is no weight folder, or holds an unknown network.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
-  networks = sorted(p.parent for p in src.glob("**/network.json"))
+  networks = sorted(
+      p.parent
+      for p in src.glob("**/network.json")
+      if not any(s.startswith(".") for s in p.relative_to(src).parts)
+  )
   arrays = sorted((src / "directions").glob("*.npz"))
   if not networks and not arrays:
     raise UserError(f"{src}: no weight folder; python -m convert makes one")
@@ -69,36 +79,45 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
 
 def contents(src: pathlib.Path, name: str) -> dict[str, Any]:
   """The entries of the official file of network `name`."""
-  bundle = _BUNDLES.get(name) or {name: _family(name).container}
+  base = name.partition("@")[0]
+  container = _CONTAINERS.get(base, _family(name).container)
   out: dict[str, Any] = {}
-  sizes = {}
-  for network, container in bundle.items():
+  documents = {}
+  average = None
+  for network, where in _BUNDLES.get(name, {name: container}).items():
     if not (src / network).is_dir():
       continue
-    state, average = official_state(src / network, _family(network))
-    sizes[_family(network).name] = weights.describe(src / network)["sizes"]
-    entry, _, prefix = container.rpartition("/")
+    state, shape = official_state(src / network, _family(network))
+    other = state.pop("latent_avg", None)
+    if average is None and other is not None:
+      average = other
+      out["latent_avg"] = other[:1].reshape(shape) if shape else other
+    elif other is not None and not np.array_equal(average, other):
+      # The file has one latent_avg: this network would get a wrong one.
+      logging.info("  %s has another latent_avg: only in its own file", network)
+      continue
+    document = weights.describe(src / network)
+    documents[network.partition("@")[0]] = {
+        key: document[key] for key in ("network", "sizes")
+    }
+    entry, _, prefix = where.rpartition("/")
     node = out.setdefault(entry, {}) if entry else out
     node.update({prefix + key: value for key, value in state.items()})
-    if average is not None:
-      out.setdefault("latent_avg", average)
-  out[official.SIZES] = json.dumps(sizes)
+  if base in _OPTIONS:
+    out["opts"] = _OPTIONS[base]
+  out[official.OURS] = json.dumps(documents)
   return out
 
 
 def official_state(
     folder: pathlib.Path, family: Family
-) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-  """Official tensors of a network, and its mean latent in the file's shape."""
+) -> tuple[dict[str, np.ndarray], list[int] | None]:
+  """Official tensors of a network, and the shape its file's latent_avg had."""
   _, variables = weights.read(folder)
   kept = dict(weights.describe(folder)["info"].get("kept", {}))
   shape = kept.pop("latent_avg", None)
   counters = {key: np.array(value, np.int64) for key, value in kept.items()}
-  state = family.export(variables, counters)
-  average = state.pop("latent_avg", None)
-  if average is not None and shape is not None:
-    average = average[:1].reshape(shape)
-  return state, average
+  return family.export(variables, counters), shape
 
 
 def _family(name: str) -> Family:

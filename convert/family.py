@@ -1,8 +1,8 @@
 """What the converter knows about one kind of network."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -42,27 +42,44 @@ class Family:
     """Whether the official tensors are of this family."""
     return all(key in state for key in self.signature)
 
+  def module(self, state: State) -> nn.Module:
+    """The module with the sizes of the official tensors.
+
+    Raises:
+      UserError: the tensors that tell the sizes are missing or do not fit.
+    """
+    with self._blaming_sizes():
+      return self.build(state)
+
   def convert(
-      self, state: State, sizes: Mapping[str, Any] | None = None
+      self, state: State, module: nn.Module | None = None
   ) -> tuple[nn.Module, mapping.Converted]:
-    """Maps official tensors: (module with inferred sizes, its variables).
+    """Maps official tensors: (module, its variables).
 
     Args:
       state: official tensors by name.
-      sizes: fields of the module that the tensors do not show.
+      module: where its sizes are known; by default they are inferred.
 
     Raises:
       UserError: names the tensors that do not fit.
     """
-    try:
-      module = dataclasses.replace(self.build(state), **(sizes or {}))
-    except (KeyError, IndexError) as error:
-      raise UserError(
-          f"{self.name}: {error} is missing from the file or has the wrong"
-          " shape"
-      ) from None
-    abstract = weights.abstract(module)
+    module = module or self.module(state)
+    with self._blaming_sizes():
+      abstract = weights.abstract(module)
     return module, mapping.to_ours(self.rules, state, abstract, self.name)
+
+  @contextlib.contextmanager
+  def _blaming_sizes(self) -> Iterator[None]:
+    try:
+      yield
+    except UserError:
+      raise
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+      reason = str(error).partition("\n")[0]
+      raise UserError(
+          f"{self.name}: a tensor that tells the network's size is missing or"
+          f" has the wrong shape ({type(error).__name__}: {reason})"
+      ) from error
 
   def export(
       self, variables: Mapping, kept: State | None = None

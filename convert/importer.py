@@ -2,10 +2,12 @@
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -16,9 +18,10 @@ from convert.mapping import Converted, flatten
 from sfe_jax import weights
 from sfe_jax.errors import UserError
 
-_SKIPPED_SUFFIXES = frozenset(
-    {".csv", ".dat", ".jpg", ".json", ".md", ".png", ".txt", ".yaml", ".yml"}
-)
+_SKIPPED_SUFFIXES = frozenset({
+    ".csv", ".dat", ".html", ".jpg", ".json", ".md", ".png", ".py", ".txt",
+    ".yaml", ".yml",
+})
 
 
 # Networks of one release belong together, so where several files hold a
@@ -34,21 +37,26 @@ _LPIPS = (
 
 @dataclasses.dataclass(frozen=True)
 class _Staged:
-  """A network written to the staging folder.
+  """A network or direction written to the staging folder.
 
   Attributes:
-    name: of the network.
+    name: of the network, or directions/NAME.
     rank: of its file, lower is preferred.
     path: of its file.
-    digest: of its variables.
-    folder: where it waits.
+    digest: of its numbers.
+    where: folder or file in which it waits.
   """
 
   name: str
   rank: int
   path: pathlib.Path
   digest: str
-  folder: pathlib.Path
+  where: pathlib.Path
+
+  @property
+  def is_bundled(self) -> bool:
+    """Whether the file is called after another network it holds."""
+    return self.name in _PREFERENCE and self.name != _PREFERENCE[self.rank]
 
 
 def import_files(
@@ -68,14 +76,17 @@ def import_files(
   dst = pathlib.Path(dst)
   if dst.exists() and not dst.is_dir():
     raise UserError(f"{dst} is a file; --dst is the weight folder to write")
-  dst.parent.mkdir(parents=True, exist_ok=True)
-  staging = dst.with_name(f".{dst.name}.convert-{os.getpid()}")
+  is_new = not dst.exists()
+  # Inside `dst`, which may be a file system of its own.
+  staging = dst / f".convert-{os.getpid()}"
   try:
-    staging.mkdir()
+    staging.mkdir(parents=True)
     for name, staged in _convert_all(paths, from_folder, staging).items():
       _move(staged, dst / name)
   finally:
     shutil.rmtree(staging, ignore_errors=True)
+    if is_new and dst.exists() and not any(dst.iterdir()):
+      dst.rmdir()
 
 
 def _files(
@@ -86,12 +97,7 @@ def _files(
   from_folder: set[pathlib.Path] = set()
   for source in map(pathlib.Path, sources):
     if source.is_dir():
-      inside = sorted(
-          p for p in source.rglob("*")
-          if p.is_file()
-          and not p.name.startswith(".")
-          and p.suffix.lower() not in _SKIPPED_SUFFIXES
-      )
+      inside = _inside(source)
       if not inside:
         raise UserError(f"{source}: no weight file in this folder")
       from_folder.update(inside)
@@ -103,6 +109,18 @@ def _files(
   return list(dict.fromkeys(paths)), from_folder
 
 
+def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Files of a folder but for hidden ones and networks converted already."""
+  converted = {p.parent for p in folder.rglob("network.json")}
+  return sorted(
+      p for p in folder.rglob("*")
+      if p.is_file()
+      and not any(s.startswith(".") for s in p.relative_to(folder).parts)
+      and p.suffix.lower() not in _SKIPPED_SUFFIXES
+      and not converted.intersection(p.parents)
+  )
+
+
 def _convert_all(
     paths: Sequence[pathlib.Path],
     from_folder: set[pathlib.Path],
@@ -110,36 +128,39 @@ def _convert_all(
 ) -> dict[str, pathlib.Path]:
   """Writes all networks to `staging`: {final name: folder or file}."""
   networks: list[_Staged] = []
-  out: dict[str, pathlib.Path] = {}
   features: list[tuple[pathlib.Path, official.Found]] = []
-  lin: list[official.State] = []
+  lin: dict[pathlib.Path, official.State] = {}
   for path in tqdm.tqdm(paths, unit="file", disable=len(paths) < 2):
     found = _find(path, path in from_folder)
     if found is None:
       continue
     if found.arrays is not None:
-      out[f"directions/{path.stem}.npz"] = _stage_arrays(
-          found.arrays, staging / f"{len(out)}.npz"
+      networks.append(
+          _stage_arrays(path, found.arrays, staging / f"{len(networks)}.npz")
       )
-      logging.info("%s: direction %s", path.name, path.stem)
     if found.features is not None:
       features.append((path, found))
     if found.lin is not None:
-      lin.append(found.lin)
+      lin[path] = found.lin
     networks += _stage(path, found, found.parts, staging, len(networks))
+  unused = set(lin)
   for path, found in features:
-    part = official.lpips_part(found.features, lin)
-    if part is None:
-      logging.warning("skipped %s: %s", path, _LPIPS)
+    network = official.lpips_part(found.features, lin)
+    if network is None:
+      unused.add(path)
     else:
+      part, half = network
+      unused.discard(half)
       networks += _stage(path, found, [part], staging, len(networks))
-  if not networks and not out:
+  for path in sorted(unused):
+    logging.warning("skipped: %s is %s", path, _LPIPS)
+  if not networks:
     raise UserError(
-        _LPIPS
-        if features or lin
+        f"{', '.join(p.name for p in unused)}: {_LPIPS}"
+        if unused
         else "nothing recognised: no file holds official weights"
     )
-  return out | _choose(networks)
+  return _choose(networks)
 
 
 def _find(path: pathlib.Path, lenient: bool) -> official.Found | None:
@@ -147,9 +168,10 @@ def _find(path: pathlib.Path, lenient: bool) -> official.Found | None:
   try:
     found = official.find(reader.read(path), path.stem)
   except reader.NotWeights as error:
+    message = _prefixed(path, error)
     if not lenient:
-      raise
-    logging.warning("skipped: %s", error)
+      raise UserError(message) from error
+    logging.warning("skipped: %s", message)
     return None
   except UserError as error:
     raise UserError(_prefixed(path, error)) from error
@@ -191,7 +213,7 @@ def _stage(
     folder = staging / str(start + len(staged))
     info = {"source": source, "kept": _kept(converted)}
     weights.write(folder, module, converted.variables, info)
-    digest = _digest(converted)
+    digest = _digest(converted.variables)
     staged.append(_Staged(part.name, rank, path, digest, folder))
     dropped.update(converted.unused)
   logging.info("%s: %s", path.name, ", ".join(names))
@@ -211,29 +233,45 @@ def _kept(converted: Converted) -> dict[str, int | list[int]]:
 
 
 def _choose(networks: Sequence[_Staged]) -> dict[str, pathlib.Path]:
-  """Final names; equal networks count once."""
-  out: dict[str, pathlib.Path] = {}
-  digests: dict[str, set[str]] = {}
+  """Final names; equal numbers count once."""
+  copies: dict[str, list[_Staged]] = {}
   for staged in sorted(networks, key=lambda s: s.rank):
-    seen = digests.setdefault(staged.name, set())
-    if staged.digest in seen:
-      continue
-    name = staged.name
-    if seen:
-      name = f"{staged.name}@{staged.path.stem}"
+    what = (staged.name, staged.digest)
+    names = [n for n, c in copies.items() if (c[0].name, c[0].digest) == what]
+    name = names[0] if names else staged.name
+    if not names and name in copies:
+      name = _other_name(staged, copies)
       logging.warning(
           "%s holds another %s; it is written as %s",
-          staged.path.name, staged.name, name,
+          staged.path, staged.name, name,
       )
-    seen.add(staged.digest)
-    out[name] = staged.folder
-  return out
+    copies.setdefault(name, []).append(staged)
+  # Its own file says best how a network is exported.
+  return {
+      name: min(same, key=lambda s: s.is_bundled).where
+      for name, same in copies.items()
+  }
 
 
-def _digest(converted: Converted) -> str:
-  """Identifies the numbers of a network."""
+def _other_name(staged: _Staged, taken: Container[str]) -> str:
+  """NAME@FILE, or NAME@FOLDER where NAME is the file's already."""
+  if "/" in staged.name:
+    origin = staged.path.parent.name
+  else:
+    # Our own exports are called NAME@FILE.
+    origin = staged.path.stem.rpartition("@")[2]
+  first = name = f"{staged.name}@{origin}"
+  for i in itertools.count(2):
+    if name not in taken:
+      break
+    name = f"{first}-{i}"
+  return name
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+  """Identifies the numbers of a network or direction."""
   digest = hashlib.sha256()
-  for path, value in sorted(flatten(converted.variables).items()):
+  for path, value in sorted(flatten(arrays).items()):
     digest.update(path.encode())
     digest.update(np.ascontiguousarray(value).data)
   return digest.hexdigest()
@@ -245,16 +283,19 @@ def _file_digest(path: pathlib.Path) -> str:
 
 
 def _stage_arrays(
-    arrays: dict[str, np.ndarray], path: pathlib.Path
-) -> pathlib.Path:
-  np.savez(path, **arrays)
-  return path
+    path: pathlib.Path, arrays: Mapping[str, np.ndarray], where: pathlib.Path
+) -> _Staged:
+  np.savez(where, **arrays)
+  logging.info("%s: direction %s", path.name, path.stem)
+  name = f"directions/{path.stem}"
+  return _Staged(name, len(_PREFERENCE), path, _digest(arrays), where)
 
 
 def _move(staged: pathlib.Path, target: pathlib.Path) -> None:
   """Puts a finished folder or file in place of what was there."""
   target.parent.mkdir(parents=True, exist_ok=True)
+  if staged.is_file():
+    target = target.with_name(f"{target.name}{staged.suffix}")
   if target.is_dir():
-    old = staged.with_name(f"old-{staged.name}")
-    target.rename(old)
+    target.rename(staged.with_name(f"old-{staged.name}"))
   staged.rename(target)

@@ -248,14 +248,7 @@ def to_ours(
     if isinstance(rule, Unused):
       unused[key] = rule.why
     elif isinstance(tensor, Constant):
-      if tensor.fixed and not (
-          np.shape(value) == tensor.value.shape
-          and np.allclose(value, tensor.value, atol=1e-6)
-      ):
-        raise UserError(
-            f"{what}: {key} is not the fixed filter this network is built"
-            " with; the file is of another architecture"
-        )
+      _check_constant(value, tensor, key, what)
       if not tensor.fixed:
         kept[key] = np.asarray(value)
     else:
@@ -279,6 +272,19 @@ def to_ours(
         f" {_some(_official(rules, missing))}"
     )
   return Converted(unflatten(out), kept, unused)
+
+
+def _check_constant(value, constant, key, what) -> None:
+  if np.shape(value) != constant.value.shape:
+    raise UserError(
+        f"{what}: {key} has shape {np.shape(value)}, expected"
+        f" {constant.value.shape}"
+    )
+  if constant.fixed and not np.allclose(value, constant.value, atol=1e-6):
+    raise UserError(
+        f"{what}: {key} is not the fixed filter this network is built with;"
+        " the file is of another architecture"
+    )
 
 
 def _fit(value, layout, shape, key, what) -> np.ndarray:

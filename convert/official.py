@@ -6,7 +6,7 @@ Files are told apart by the names of their tensors, not by their own names
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -29,6 +29,7 @@ from convert.rules import (
     resnet,
     stylegan2,
 )
+from sfe_jax import weights
 from sfe_jax.errors import UserError
 
 # Ordered: where signatures overlap the first wins.
@@ -82,8 +83,12 @@ _DROPPED = {
 _RAW = {"g": "generator_raw", "G": "generator_raw"}
 _MEAN_LATENT_SAMPLES = 10_000
 
-# Our exports tell what tensors do not show, see `export`.
-SIZES = "sfe_jax"
+# Entry in which our exports tell what tensors do not show: a network's class
+# and fields by its name.
+OURS = "sfe_jax"
+
+# LPIPS' lin weights of VGG, AlexNet and SqueezeNet differ in this one.
+LAST_LIN = "lin4.model.1.weight"
 
 State = dict[str, np.ndarray]
 
@@ -98,7 +103,7 @@ class Part:
     state: official tensors.
     where: entry of the file, for messages.
     latent_avg: the mean latent that belongs to it, as the file has it.
-    sizes: fields of the module that tensors do not show.
+    module: as one of our exports describes it, None in other files.
   """
 
   name: str
@@ -106,7 +111,7 @@ class Part:
   state: State
   where: str
   latent_avg: np.ndarray | None = None
-  sizes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  module: nn.Module | None = None
 
 
 @dataclasses.dataclass
@@ -168,7 +173,7 @@ def _walk(node: Mapping[str, Any], where: str, found: Found) -> Iterator[str]:
     state = {}
   elif "features.0.weight" in state:
     found.features, state = state, {}
-  elif "lin0.model.1.weight" in state:
+  elif LAST_LIN in state:
     found.lin, state = state, {}
   grouped: dict[str, State] = {}
   for key, value in state.items():
@@ -194,36 +199,62 @@ def _describe(found: Found, contents: Mapping[str, Any], stem: str) -> None:
   """Adds what the file's other entries say of its networks."""
   options = contents.get("opts")
   options = options if isinstance(options, Mapping) else {}
-  sizes = json.loads(str(contents.get(SIZES, "{}")))
+  latent_avg = contents.get("latent_avg")
+  modules = _modules(contents)
   for part in found.parts:
     is_psp = options.get("encoder_type") == "GradualStyleEncoder"
     if part.family is e4e.E4E_FAMILY and is_psp:
       part.name, part.family = e4e.PSP_FAMILY.name, e4e.PSP_FAMILY
     if part.family is mappers.STYLECLIP_FAMILY:
       part.name = f"mappers/{stem}"
-    if part.latent_avg is None:
-      part.latent_avg = contents.get("latent_avg")
-    if part.latent_avg is None and not options.get(
-        "start_from_latent_avg", True
+    if part.latent_avg is None and isinstance(latent_avg, np.ndarray):
+      part.latent_avg = latent_avg
+    is_encoder = part.family in (e4e.E4E_FAMILY, e4e.PSP_FAMILY)
+    if (
+        part.latent_avg is None
+        and is_encoder
+        and not options.get("start_from_latent_avg", True)
     ):
       part.latent_avg = np.zeros((1, 512), np.float32)
-    part.sizes = sizes.get(part.name, {})
+    part.module = modules.get(part.name)
 
 
-def lpips_part(features: State, lin: Sequence[State]) -> Part | None:
-  """The LPIPS network of torchvision's convolutions and the fitting lin."""
-  for family, second_tap in (
-      (lpips.VGG, "features.7.weight"),
-      (lpips.ALEX, "features.3.weight"),
+def _modules(contents: Mapping[str, Any]) -> dict[str, nn.Module]:
+  """Modules by name that one of our exports describes."""
+  where = f'entry "{OURS}"'
+  try:
+    documents = json.loads(str(contents.get(OURS, "{}")))
+    return {n: weights.build(d, where) for n, d in documents.items()}
+  except UserError:
+    raise
+  except (AttributeError, ValueError) as error:
+    raise UserError(f"{where} is damaged: {error}") from error
+
+
+def lpips_part(
+    features: State, lin: Mapping[Any, State]
+) -> tuple[Part, Any] | None:
+  """The LPIPS network of torchvision's convolutions and the fitting lin.
+
+  Args:
+    features: tensors of a torchvision file.
+    lin: candidates by any key.
+
+  Returns:
+    The network and the key of the lin weights it took; None if none fits.
+  """
+  for family, last_tap in (
+      (lpips.VGG, "features.28.weight"),
+      (lpips.ALEX, "features.10.weight"),
   ):
-    for half in lin:
+    for key, half in lin.items():
       state = features | half
       if (
           family.recognises(state)
-          and state[second_tap].shape[0]
-          == state["lin1.model.1.weight"].shape[1]
+          and last_tap in state
+          and state[last_tap].shape[:1] == half[LAST_LIN].shape[1:2]
       ):
-        return Part(family.name, family, state, "file and LPIPS' lin weights")
+        return Part(family.name, family, state, "features and lin"), key
   return None
 
 
@@ -235,8 +266,8 @@ def convert(part: Part) -> tuple[nn.Module, Converted]:
   """
   family, state = part.family, part.state
   if not family.with_w_avg:
-    return family.convert(state, part.sizes)
-  module = family.build(state)
+    return family.convert(state, part.module)
+  module = part.module or family.module(state)
   shape = (module.styles, module.w_dim)
   average = part.latent_avg
   computed = average is None and part.name.startswith("generator")
@@ -253,7 +284,7 @@ def convert(part: Part) -> tuple[nn.Module, Converted]:
         f"{part.name}: latent_avg has shape {average.shape}, expected {shape}"
     )
   state = state | {"latent_avg": np.broadcast_to(average, shape)}
-  module, converted = family.convert(state, part.sizes)
+  _, converted = family.convert(state, module)
   if computed:
     logging.info(
         "%s: the file has no latent_avg; computing it from %d samples",

@@ -5,6 +5,6 @@
 #   bash launch/test.sh -k editor
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
-ensure_environment dev
+ensure_environment dev,train
 .venv/bin/ruff check .
 exec .venv/bin/python -m pytest -q "$@"

@@ -45,8 +45,8 @@ class Weights:
 
   generator: Any
   inverter: Any
-  feature_editor: Any
-  e4e: Any
+  feature_editor: Any = None
+  e4e: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +56,14 @@ class Models:
   Attributes:
     generator: G.
     inverter: I.
-    feature_editor: H.
-    e4e: E.
+    feature_editor: H; None edits w alone (ablation "w/o H", table 3).
+    e4e: E; None takes Delta from the Inverter's w (ablation "w/o E").
   """
 
   generator: Generator
   inverter: Inverter
-  feature_editor: FeatureEditor
-  e4e: E4E
+  feature_editor: FeatureEditor | None
+  e4e: E4E | None
 
   @property
   def k(self) -> int:
@@ -73,7 +73,8 @@ class Models:
   @property
   def delta_k(self) -> int:
     """Layer where Delta is taken: k, or the next resolution's (cars)."""
-    return self.k + 2 * (self.feature_editor.delta_features is not None)
+    h = self.feature_editor
+    return self.k + 2 * (h is not None and h.delta_features is not None)
 
   def check(self) -> None:
     """Raises UserError where the networks cannot work together."""
@@ -83,15 +84,22 @@ class Models:
         self.feature_editor,
         self.e4e,
     )
-    facts = (
+    facts = [
         ("w+ rows", "generator", g.styles, "inverter", i.styles),
-        ("w+ rows", "generator", g.styles, "e4e", e.styles),
         ("latent width", "generator", g.w_dim, "inverter", i.w_dim),
-        ("latent width", "generator", g.w_dim, "e4e", e.w_dim),
-        ("input size", "inverter", i.input_size, "e4e", e.input_size),
-        ("size of F_k", "inverter", i.feature_size, "feature_editor", h.size),
-        ("width of F_k", "inverter", i.features, "feature_editor", h.features),
-    )
+    ]
+    if e is not None:
+      facts += [
+          ("w+ rows", "generator", g.styles, "e4e", e.styles),
+          ("latent width", "generator", g.w_dim, "e4e", e.w_dim),
+          ("input size", "inverter", i.input_size, "e4e", e.input_size),
+      ]
+    if h is not None:
+      name = "feature_editor"
+      facts += [
+          ("size of F_k", "inverter", i.feature_size, name, h.size),
+          ("width of F_k", "inverter", i.features, name, h.features),
+      ]
     for what, name_a, a, name_b, b in facts:
       if a != b:
         raise UserError(
@@ -127,6 +135,7 @@ class Architecture:
     backbone_depths: blocks of the Inverter's backbone stages.
     backbone_widths: their channels.
     fusion_depth: residual blocks of Fuser and Feature Editor.
+    fuser: False for the ablation "w/o Fuser" of table 3.
     e4e_depths: bottlenecks of E's stages.
     e4e_widths: their channels.
   """
@@ -141,6 +150,7 @@ class Architecture:
   backbone_depths: tuple[int, ...] = (3, 4, 14, 3)
   backbone_widths: tuple[int, ...] = (64, 128, 256, 512)
   fusion_depth: int = 5
+  fuser: bool = True
   e4e_depths: tuple[int, ...] = (3, 4, 14, 3)
   e4e_widths: tuple[int, ...] = (64, 128, 256, 512)
 
@@ -170,7 +180,7 @@ class Architecture:
             widths=self.backbone_widths,
             strides=(2, 2, third, 2),
             content_stride=content,
-            fuser_depth=self.fusion_depth,
+            fuser_depth=self.fusion_depth if self.fuser else None,
             **shared,
         ),
         feature_editor=FeatureEditor(

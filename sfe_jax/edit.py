@@ -132,10 +132,15 @@ def collect(
   """Pictures by output name, which is the file's name without suffix.
 
   Raises:
-    UserError: no picture, or two that would get one name.
+    UserError: no picture, one that does not exist, or two that would get one
+      name.
   """
   paths = [pathlib.Path(p) for p in image]
+  for path in paths:
+    if not path.is_file():
+      raise UserError(f"{path}: no such image file")
   paths += images.find(folder) if folder else []
+  paths = list(dict.fromkeys(paths))
   if not paths:
     raise UserError("name a picture with --image or a folder with --dir")
   stems = collections.Counter(p.stem for p in paths)
@@ -169,12 +174,13 @@ def list_edits(registry: Registry, as_json: bool) -> str:
   rows = registry.describe()
   if as_json:
     return json.dumps([dataclasses.asdict(r) for r in rows], indent=1)
-  lines = [f"{'name':20}{'strengths':12}{'family':22}effect"]
+  width = max((len(row.name) for row in rows), default=0) + 2
+  lines = [f"{'name':{width}}{'strengths':12}{'family':22}effect"]
   for row in rows:
-    line = f"{row.name:20}{_range(row.low, row.high):12}{row.family:22}"
+    line = f"{row.name:{width}}{_range(row.low, row.high):12}{row.family:22}"
     lines.append(line + row.effect)
     if not row.available:
-      lines.append(f"{'':20}not available: {row.missing}")
+      lines.append(f"{'':{width}}not available: {row.missing}")
   return "\n".join(lines)
 
 
@@ -204,20 +210,19 @@ def _registry() -> Registry:
 
 
 def _load(registry: Registry) -> Editor:
+  options = {
+      "dtype": jnp.dtype(FLAGS.dtype),
+      "batch_size": FLAGS.batch_size,
+      "precision": "highest" if FLAGS.dtype == "float32" else "default",
+  }
   if FLAGS.random_weights:
     logging.warning(
         "the weights are random numbers: this shows that the pipeline runs,"
         " the pictures mean nothing"
     )
-    editor = Editor.random(Architecture(), batch_size=FLAGS.batch_size)
+    editor = Editor.random(Architecture(), **options)
   else:
-    editor = Editor.load(
-        FLAGS.weights,
-        domain=FLAGS.domain,
-        dtype=jnp.dtype(FLAGS.dtype),
-        batch_size=FLAGS.batch_size,
-        precision="highest" if FLAGS.dtype == "float32" else "default",
-    )
+    editor = Editor.load(FLAGS.weights, domain=FLAGS.domain, **options)
   editor.directions = registry
   return editor
 
@@ -303,6 +308,8 @@ def main(_: Sequence[str]) -> int:
         " the official files"
     )
   named = collect(FLAGS.image, FLAGS.dir)
+  if FLAGS.mask and not pathlib.Path(FLAGS.mask).exists():
+    raise UserError(f"{FLAGS.mask}: no such mask file or folder")
   if not (FLAGS.edit or FLAGS.inversion or FLAGS.grid):
     raise UserError("nothing to do: give --edit, --inversion or --grid")
   registry = _registry()
@@ -310,7 +317,8 @@ def main(_: Sequence[str]) -> int:
   run = Run(_load(registry), jobs)
   run(named)
   for path, reason in run.skipped.items():
-    logging.error("skipped %s: %s", path, reason)
+    prefix = "" if str(path) in reason else f"{path}: "
+    logging.error("skipped: %s%s", prefix, reason)
   if run.skipped:
     logging.error("%d of %d pictures skipped", len(run.skipped), len(named))
   return 1 if run.skipped else 0

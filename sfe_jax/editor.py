@@ -131,10 +131,15 @@ class Editor:
 
   @classmethod
   def random(
-      cls, architecture: Architecture, seed: int = 0, **options: Any
+      cls,
+      architecture: Architecture,
+      seed: int = 0,
+      *,
+      dtype: Any = jnp.float32,
+      **options: Any,
   ) -> "Editor":
     """An editor with random weights: for trying the pipeline, not photos."""
-    models = architecture.build()
+    models = architecture.build(dtype)
     keys = jax.random.split(jax.random.key(seed), len(_SOURCES))
     variables = {
         name: weights.init(getattr(models, name), key)

@@ -63,7 +63,32 @@ class Edited:
   delta: jax.Array
 
 
-def _styles(models, weights, w_plus, style_offset=None) -> Styles:
+@flax.struct.dataclass
+class Inverted:
+  """What the Inverter makes of an image, with what made it.
+
+  Attributes:
+    w: (n, styles, w_dim).
+    f_k: (n, h, w, c), its features.
+    f_w: (n, h, w, c), the generator's features of `w` at the same layer.
+    skip: (n, h, w, 3), RGB sum of the generator below them.
+    styles: the generator's style vectors of `w`.
+  """
+
+  w: jax.Array
+  f_k: jax.Array
+  f_w: jax.Array
+  skip: jax.Array
+  styles: Styles
+
+
+def styles_of(
+    models: Models,
+    weights: Weights,
+    w_plus: jax.Array,
+    style_offset: jax.Array | None = None,
+) -> Styles:
+  """The generator's style vectors of w+ (n, styles, w_dim)."""
   return models.generator.apply(
       weights.generator, w_plus, style_offset, method="affine"
   )
@@ -95,14 +120,50 @@ def _lower(
   return f_k[:n], skip[:n], f_e
 
 
-def _upper(models, weights, styles, f_k, skip) -> jax.Array:
+def decode(
+    models: Models,
+    weights: Weights,
+    styles: Styles,
+    f_k: jax.Array,
+    skip: jax.Array,
+) -> jax.Array:
+  """Equation 4: images (n, resolution, resolution, 3) from F_k and above."""
   return models.generator.apply(
       weights.generator, styles, f_k, skip, models.k, method="upper"
   )
 
 
 def _feature_editor(models, weights, f_k, delta) -> jax.Array:
+  if models.feature_editor is None:
+    return f_k
   return models.feature_editor.apply(weights.feature_editor, f_k, delta)
+
+
+def run_inverter(
+    models: Models, weights: Weights, images: jax.Array, train: bool = False
+) -> tuple[Inverted, dict]:
+  """Equations 1-3 on images of the encoders' size.
+
+  Returns:
+    What the Inverter makes of them, and in training its new batch statistics.
+  """
+
+  def forward(inverter, images):
+    w, f_pred = inverter.encode(images, train)
+    styles = styles_of(models, weights, w)
+    half = models.generator.apply(
+        weights.generator, styles, models.k, method="lower"
+    )
+    f_w = half.features[models.k]
+    f_k = inverter.fuse(f_pred, f_w, train)
+    return Inverted(w, f_k, f_w, half.skip, styles)
+
+  return models.inverter.apply(
+      weights.inverter,
+      images,
+      method=forward,
+      mutable=["batch_stats"] if train else [],
+  )
 
 
 def invert(models: Models, weights: Weights, images: jax.Array) -> Inversion:
@@ -116,8 +177,10 @@ def invert(models: Models, weights: Weights, images: jax.Array) -> Inversion:
   """
   images = layers.resize_bilinear(images, models.inverter.input_size)
   w, f_pred = models.inverter.apply(weights.inverter, images, method="encode")
-  w_e = models.e4e.apply(weights.e4e, images)
-  styles = _styles(models, weights, jnp.concatenate([w, w_e]))
+  w_e = w
+  if models.e4e is not None:
+    w_e = models.e4e.apply(weights.e4e, images)
+  styles = styles_of(models, weights, jnp.concatenate([w, w_e]))
   f_w, skip, f_e = _lower(models, weights, styles)
   f_k = models.inverter.apply(weights.inverter, f_pred, f_w, method="fuse")
   return Inversion(w, f_k, skip, w_e, f_e)
@@ -129,13 +192,8 @@ def reconstruct(
   """The inversion: equations 6 and 7 with Delta = 0 and w' = w."""
   delta = jnp.zeros_like(inversion.f_e)
   f_k = _feature_editor(models, weights, inversion.f_k, delta)
-  return decode(models, weights, inversion.replace(f_k=f_k))
-
-
-def decode(models: Models, weights: Weights, inversion: Inversion) -> jax.Array:
-  """Equation 4: the Inverter's image, without Feature Editor."""
-  styles = _styles(models, weights, inversion.w)
-  return _upper(models, weights, styles, inversion.f_k, inversion.skip)
+  styles = styles_of(models, weights, inversion.w)
+  return decode(models, weights, styles, f_k, inversion.skip)
 
 
 def edit(
@@ -161,7 +219,7 @@ def edit(
   w = inversion.w + edit_w.w_offset
   w_e = inversion.w_e + edit_e.w_offset
   n = w.shape[0]
-  styles = _styles(
+  styles = styles_of(
       models,
       weights,
       jnp.concatenate([w, w_e]),
@@ -175,5 +233,5 @@ def edit(
     delta = delta * (1.0 - keep).astype(delta.dtype)
   f_k = _feature_editor(models, weights, inversion.f_k, delta)
   styles_w = jax.tree.map(lambda s: s[:n], styles)
-  image = _upper(models, weights, styles_w, f_k, skip)
+  image = decode(models, weights, styles_w, f_k, skip)
   return Edited(image, w, f_k, delta)

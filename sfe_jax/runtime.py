@@ -41,8 +41,14 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
   def parse(argv: Sequence[str]) -> list[str]:
     try:
       rest = flags.FLAGS(argv)
-    except flags.Error as error:
-      _fail(f"{error}; --help lists the flags")
+    except (flags.Error, OSError) as error:
+      # ml_collections puts tracebacks and attempts first, the reason last.
+      reason = str(error).strip().rpartition("\n")[2].strip()
+      _fail(f"{reason}; --help lists the flags")
+    except (AttributeError, KeyError, TypeError) as error:
+      while isinstance(error, Exception) and error.args:
+        error = error.args[0]
+      _fail(f"no such key in the config: {' '.join(str(error).split())}")
     if len(rest) > 1:
       _fail(f"unexpected argument {rest[1]!r}; --help lists the flags")
     return rest
@@ -52,11 +58,16 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     handler.setFormatter(None)
     handler.addFilter(_is_ours_or_warning)
     handler.python_handler.setStream(_BesideBars())
-    logging.set_verbosity(logging.INFO)
+    if flags.FLAGS["verbosity"].using_default_value:
+      logging.set_verbosity(logging.INFO)
     try:
       return main(argv)
     except UserError as error:
       _fail(str(error))
+    except OSError as error:  # A full disk, a folder without permission.
+      if error.filename is None:
+        raise
+      _fail(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
       sys.exit(130)
 
@@ -75,10 +86,15 @@ class _BesideBars(io.TextIOBase):
 
 
 def _is_ours_or_warning(record: std_logging.LogRecord) -> bool:
-  """Orbax and JAX tell dozens of lines about every file they touch."""
+  """Orbax and JAX tell dozens of lines about every file they touch.
+
+  What clu tells is what we asked it to.
+  """
+  path = pathlib.Path(record.pathname).parts
   return (
       record.levelno >= std_logging.WARNING
-      or "site-packages" not in record.pathname
+      or "site-packages" not in path
+      or "clu" in path
   )
 
 

@@ -79,6 +79,11 @@ def write(
         "format": FORMAT,
         "network": type(network).__name__,
         "sizes": sizes(network),
+        "files": {
+            p.relative_to(new).as_posix(): p.stat().st_size
+            for p in sorted((new / _VARIABLES).rglob("*"))
+            if p.is_file()
+        },
         "info": dict(info or {}),
     }
     (new / _DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
@@ -86,6 +91,8 @@ def write(
       folder.rename(old)
     new.rename(folder)
   finally:
+    if old.exists() and not folder.exists():
+      old.rename(folder)
     shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -113,37 +120,53 @@ def describe(folder: str | os.PathLike) -> dict[str, Any]:
   return document
 
 
-def module(folder: str | os.PathLike, **fields: Any) -> nn.Module:
-  """The network a folder holds, with `fields` such as dtype; reads no array.
+def module(folder: str | os.PathLike, **options: Any) -> nn.Module:
+  """The network a folder holds, with `options` such as dtype; reads no array.
 
   Raises:
     UserError: nothing there, or an unknown network.
   """
-  document = describe(folder)
-  name = document.get("network")
+  return build(describe(folder), folder, **options)
+
+
+def build(document: Mapping[str, Any], where: Any, **options: Any) -> nn.Module:
+  """The network that `describe`'s document is of.
+
+  Args:
+    document: has "network", the class, and "sizes", its fields.
+    where: it is from, for messages.
+    **options: further fields, such as dtype.
+
+  Raises:
+    UserError: an unknown network, or sizes it does not have.
+  """
+  name = str(document.get("network"))
   if name not in NETWORKS:
-    raise UserError(f"{folder} holds an unknown network {name!r}")
-  stored = {
-      key: tuple(value) if isinstance(value, list) else value
-      for key, value in document["sizes"].items()
-  }
+    raise UserError(f"{where} holds an unknown network {name!r}")
   try:
-    return NETWORKS[name](**stored, **fields)
-  except TypeError as error:
-    raise UserError(f"{folder}: sizes do not make a {name}: {error}") from None
+    sizes = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in document["sizes"].items()
+    }
+    return NETWORKS[name](**sizes, **options)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise UserError(f"{where}: sizes do not make a {name}: {error}") from None
 
 
 def read(
-    folder: str | os.PathLike, **fields: Any
+    folder: str | os.PathLike, **options: Any
 ) -> tuple[nn.Module, dict[str, Any]]:
-  """Reads one network: its module, with `fields` such as dtype, and variables.
+  """Reads one network: its module, `options` such as dtype, and variables.
 
   Raises:
     UserError: nothing there, an unknown network, or arrays that do not fit.
   """
-  network = module(folder, **fields)
+  folder = pathlib.Path(folder)
+  document = describe(folder)
+  network = build(document, folder, **options)
+  _check_files(folder, document.get("files", {}))
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  path = pathlib.Path(folder).absolute() / _VARIABLES
+  path = folder.absolute() / _VARIABLES
   try:
     target = jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device),
@@ -151,6 +174,18 @@ def read(
     )
     with ocp.StandardCheckpointer() as checkpointer:
       return network, checkpointer.restore(path, target)
-  except (ValueError, KeyError, OSError) as error:
-    reason = str(error).strip().splitlines()[0]
-    raise UserError(f"{folder}: damaged weights: {reason}") from error
+  except Exception as error:  # Damaged bytes can raise anything.
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    raise UserError(f"{folder}: weights cannot be read: {reason}") from error
+
+
+def _check_files(folder: pathlib.Path, files: Mapping[str, int]) -> None:
+  """Refuses half a copy, over which Orbax fails with many a traceback."""
+  for name, want in files.items():
+    path = folder / name
+    got = path.stat().st_size if path.is_file() else 0
+    if got != want:
+      raise UserError(
+          f"{folder}: weights are damaged: {name} has {got} bytes instead of"
+          f" {want}; copy or convert the network again"
+      )

@@ -1,5 +1,6 @@
 """The whole inference at 1024 px against the official code."""
 
+import dataclasses
 import functools
 
 import jax
@@ -42,10 +43,15 @@ def load():
 @functools.cache
 def jitted():
   models, _ = load()
-  return {
-      name: jax.jit(functools.partial(getattr(pipeline, name), models))
-      for name in ("invert", "reconstruct", "decode", "edit")
+  functions = {
+      "invert": functools.partial(pipeline.invert, models),
+      "reconstruct": functools.partial(pipeline.reconstruct, models),
+      "edit": functools.partial(pipeline.edit, models),
+      "inverter_only": functools.partial(
+          pipeline.reconstruct, dataclasses.replace(models, feature_editor=None)
+      ),
   }
+  return {name: jax.jit(function) for name, function in functions.items()}
 
 
 def no_edit(models, n=1):
@@ -73,7 +79,7 @@ def test_pipeline():
   check("w_e", inversion.w_e)
   check("F_k", golden.like(inversion.f_k, want["F_k"]))
   check_image("inversion", run["reconstruct"](weights, inversion))
-  check_image("inverter_only", run["decode"](weights, inversion))
+  check_image("inverter_only", run["inverter_only"](weights, inversion))
 
   nothing = no_edit(models)
   direction = 0.3 * golden.normal(want["direction_seed"], 1, 18, 512)

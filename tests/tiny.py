@@ -1,6 +1,7 @@
 """A whole editor small enough for any test."""
 
 import functools
+import re
 import zlib
 
 import jax
@@ -37,7 +38,7 @@ def fill(network, seed: int = 0):
       return np.float32(1 + 0.1 * np.abs(noise))
     if name.endswith("kernel") and "affine" not in name:
       fan_in = np.prod(spec.shape[:-1])
-      equalised = "conv" in name and "trunk" not in name
+      equalised = re.fullmatch(r"params/conv\d+/kernel", name)
       return np.float32(noise * (1 if equalised else fan_in**-0.5))
     return np.float32(0.1 * noise + ("affine/bias" in name))
 

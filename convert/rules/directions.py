@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.reader import NotWeights
 from sfe_jax.errors import UserError
 
 Arrays = dict[str, np.ndarray]
@@ -28,7 +29,8 @@ def recognise(contents: Any, stem: str) -> Arrays | None:
     stem: the file's name without its ending.
 
   Raises:
-    UserError: an array of a shape no direction has, or with NaN or infinity.
+    NotWeights: an array of a shape or dtype no direction has.
+    UserError: a damaged direction: NaN, infinity, parts that do not fit.
   """
   if isinstance(contents, Mapping):
     return _pca(contents, stem) if set(contents) == _PCA else None
@@ -57,7 +59,7 @@ def to_official(stem: str, arrays: Mapping[str, np.ndarray]) -> Any:
 def _finite(value: Any, what: str) -> np.ndarray:
   array = np.asarray(value)
   if array.dtype.kind != "f":
-    raise UserError(f"{what} has dtype {array.dtype}, expected floats")
+    raise NotWeights(f"{what} has dtype {array.dtype}, expected floats")
   if not np.isfinite(array).all():
     raise UserError(f"{what} holds NaN or infinite values; it is damaged")
   return array
@@ -70,7 +72,7 @@ def _direction(array: np.ndarray, stem: str) -> Arrays:
   if array.ndim not in (1, 2) or not array.size or not (
       by_row or (rows == 1 and flat)
   ):
-    raise UserError(
+    raise NotWeights(
         f"{stem} has shape {array.shape}, which is no direction: expected"
         f" ({_W_DIM},), (1, {_W_DIM}), (styles, {_W_DIM}) or"
         f" (1, styles * {_W_DIM})"

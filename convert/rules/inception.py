@@ -20,7 +20,8 @@ def build(state: State) -> Inception:
     UserError: the file is torchvision's, whose names and shapes are the same
       but whose features give another FID.
   """
-  classes = state["fc.weight"].shape[0]
+  # Our own exports end below the classifier.
+  classes = state["fc.weight"].shape[0] if "fc.weight" in state else 1008
   if classes != 1008:
     raise UserError(
         f"inception: fc.weight has {classes} classes, expected 1008; FID needs"
@@ -35,7 +36,6 @@ FAMILY = Family(
     signature=(
         "Conv2d_1a_3x3.conv.weight",
         "Mixed_7c.branch_pool.conv.weight",
-        "fc.weight",
     ),
     build=build,
 )

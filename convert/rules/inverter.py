@@ -45,7 +45,15 @@ INVERTER = (
     Rule("latent_avg", "", (Tensor("", "buffers/backbone/w_avg"),)),
 )
 
-FEATURE_EDITOR = _fusion_rules("", "fusion")
+FEATURE_EDITOR = (
+    *_fusion_rules("", "fusion"),
+    # Cars only, of which no file is published: the names are ours.
+    Rule("delta_block.bn{k}", "delta_block/bn{k}", BATCH_NORM),
+    Rule("delta_block.conv{k}", "delta_block/conv{k}", CONV),
+    Rule("delta_block.prelu", "delta_block/prelu", PRELU),
+    Rule("delta_block.downsample.0", "delta_block/downsample_conv", CONV),
+    Rule("delta_block.downsample.1", "delta_block/downsample_bn", BATCH_NORM),
+)
 
 
 def _build_inverter(state: State) -> Inverter:
@@ -62,9 +70,11 @@ def _build_inverter(state: State) -> Inverter:
 
 
 def _build_feature_editor(state: State) -> FeatureEditor:
+  delta_conv = state.get("delta_block.conv1.weight")
   return FeatureEditor(
       features=state["conv.weight"].shape[0],
       depth=count(state, "body.{i}.body.1.weight"),
+      delta_features=None if delta_conv is None else delta_conv.shape[1],
   )
 
 

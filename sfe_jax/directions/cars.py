@@ -62,5 +62,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
-# The paper names the set phase 2 draws from, not its strengths.
-TRAINING_NAMES = ("cube", "grass", "color", "trees", "headlights")
+# The set of phase 2 is the paper's (section 7), which gives no strengths: those
+# of GANSpace are the release's single ones, those of StyleSpace ours.
+TRAINING: dict[str, tuple[float, ...]] = {
+    "cube": (25,),
+    "grass": (-18,),
+    "color": (-8,),
+    "trees": (-10, 10),
+    "headlights": (-10, 10),
+}

@@ -41,6 +41,11 @@ def _similarities(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
   return (luminance * cs).mean((1, 2)), cs.mean((1, 2))
 
 
+def scales_for(size: int) -> int:
+  """The most scales that images of `size` pixels a side allow."""
+  return sum(size >= _WINDOW * 2**i for i in range(len(WEIGHTS)))
+
+
 def ms_ssim(x: jax.Array, y: jax.Array, scales: int = 5) -> jax.Array:
   """MS-SSIM of image pairs (spec/reference.md, section 9).
 

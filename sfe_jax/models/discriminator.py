@@ -116,31 +116,57 @@ class DiscriminatorBlock(nn.Module):
     return layers.leaky_relu(x) + skip * math.sqrt(0.5)
 
 
-def minibatch_std(x: jax.Array, group: int, channels: int) -> jax.Array:
+def minibatch_std(
+    x: jax.Array,
+    group: int,
+    channels: int,
+    parts: int = 1,
+    axis_name: str | None = None,
+) -> jax.Array:
   """Appends how much samples differ within their group (Karras et al. 2018).
+
+  Groups are formed over the batch of all devices, so that they do not depend
+  on how many devices share it.
 
   Args:
     x: (n, h, w, c).
-    group: samples per group, at most n; members lie n / group apart.
+    group: samples per group, at most the batch; members lie batch / group
+      apart.
     channels: statistics per group, each over c / channels of the features.
+    parts: x is this many sets of images one after another; over several
+      devices each set stays together.
+    axis_name: device axis.
 
   Returns:
     (n, h, w, c + channels).
 
   Raises:
-    ValueError: n is not divisible by min(group, n).
+    ValueError: the batch is not divisible by min(group, batch).
   """
   n, h, w, c = x.shape
-  group = min(group, n)
-  if n % group:
+  devices, device = 1, 0
+  everything = x[None]
+  if axis_name is not None:
+    everything = lax.all_gather(x, axis_name)
+    devices, device = everything.shape[0], lax.axis_index(axis_name)
+  # (devices, parts, n / parts, ...) -> the batch as one device would hold it.
+  shape = (devices, parts, n // parts)
+  batch = devices * n
+  everything = everything.reshape(*shape, h, w, c).swapaxes(0, 1)
+  everything = everything.reshape(batch, h, w, c)
+  group = min(group, batch)
+  if batch % group:
     raise ValueError(
         "the batch of the discriminator must be divisible by its minibatch"
-        f" group min({group}, n), got n = {n}; change the batch size per device"
+        f" group min({group}, n), got n = {batch}; change the batch size"
     )
-  grouped = x.reshape(group, n // group, h, w, channels, c // channels)
+  grouped = everything.reshape(
+      group, batch // group, h, w, channels, c // channels
+  )
   std = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8)
-  std = jnp.mean(std, (1, 2, 4))  # (n / group, channels)
-  std = jnp.tile(std, (group, 1))[:, None, None]
+  std = jnp.mean(std, (1, 2, 4))  # (batch / group, channels)
+  std = jnp.tile(std, (group, 1)).reshape(parts, devices, -1, channels)
+  std = std[:, device].reshape(n, 1, 1, channels)
   return jnp.concatenate(
       [x, jnp.broadcast_to(std, (n, h, w, channels))], axis=-1
   )
@@ -152,12 +178,19 @@ class DiscriminatorHead(nn.Module):
   features: int
   mbstd_group: int
   mbstd_channels: int
+  axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, parts: int = 1) -> jax.Array:
     """(n, 4, 4, c) -> (n,) float32."""
-    x = x.astype(jnp.float32)
-    x = minibatch_std(x, self.mbstd_group, self.mbstd_channels)
+    axis_name = None if self.is_initializing() else self.axis_name
+    x = minibatch_std(
+        x.astype(jnp.float32),
+        self.mbstd_group,
+        self.mbstd_channels,
+        parts,
+        axis_name,
+    )
     x = EqualConv(self.features, name="conv")(x)
     x = layers.scaled_leaky_relu(x)
     # The official weights flatten in the order c, h, w.
@@ -175,6 +208,7 @@ class Discriminator(nn.Module):
     channels: feature widths at 4, 8, ... `resolution`, as the generator's.
     mbstd_group: group size of the minibatch statistic.
     mbstd_channels: how many such statistics.
+    axis_name: device axis over which the batch is spread.
     dtype: of all but the head, which is float32.
   """
 
@@ -182,6 +216,7 @@ class Discriminator(nn.Module):
   channels: tuple[int, ...]
   mbstd_group: int = 4
   mbstd_channels: int = 1
+  axis_name: str | None = None
   dtype: Any = jnp.float32
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
@@ -190,12 +225,13 @@ class Discriminator(nn.Module):
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
+  def __call__(self, images: jax.Array, parts: int = 1) -> jax.Array:
     """Logits of images.
 
     Args:
-      images: (n, resolution, resolution, 3) in [-1, 1]; n divisible by
-        min(mbstd_group, n).
+      images: (n, resolution, resolution, 3) in [-1, 1]; the batch of all
+        devices divisible by min(mbstd_group, batch).
+      parts: sets of images that `images` is made of, see `minibatch_std`.
 
     Returns:
       (n,) float32.
@@ -224,5 +260,9 @@ class Discriminator(nn.Module):
           name=f"block{4 << i}",
       )(x)
     return DiscriminatorHead(
-        self.channels[0], self.mbstd_group, self.mbstd_channels, name="block4"
-    )(x)
+        self.channels[0],
+        self.mbstd_group,
+        self.mbstd_channels,
+        self.axis_name,
+        name="block4",
+    )(x, parts)

@@ -1,0 +1,120 @@
+"""Sections that the configs of both phases share."""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("", "official", "smoke")
+
+
+def base(variant: str) -> ConfigDict:
+  """The paper's face model; `variant` is checked here and applied last.
+
+  Raises:
+    ValueError: unknown variant.
+  """
+  if variant not in VARIANTS:
+    raise ValueError(
+        f"unknown variant {variant!r}; write the config's path alone, or with"
+        " :official (the release's values) or :smoke (minutes on a CPU)"
+    )
+  c = ConfigDict()
+  c.stage = ""
+  c.seed = 0
+  c.steps = 0  # optimiser steps in all
+
+  c.data = d = ConfigDict()
+  d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)
+  #                      or tfds
+  d.path = "data/ffhq"  # folder, shards, or data_dir of TFDS
+  d.name = ""  # data set, with source tfds
+  d.split = "train"  # its split
+  d.validation_path = ""  # held-out pictures; empty: some of the set
+  d.validation_count = 64  # how many of the set are held out then
+  d.resolution = 1024  # of the generator
+  d.batch_size = 8  # of all devices together
+  d.flip = True  # mirror half of the pictures
+  d.threads = 4  # decoding
+
+  c.model = m = ConfigDict()
+  m.encoder_size = 256  # side of the encoders' input
+  m.k = 9  # layer of F_k; 5 for the ablation F_9 -> F_5
+  m.delta_k = 9  # layer of Delta; k + 2 for cars
+  m.backbone_depths = (3, 4, 14, 3)  # blocks of the Inverter's stages
+  m.backbone_widths = (64, 128, 256, 512)  # their channels
+  m.fusion_depth = 5  # blocks of Fuser and Feature Editor
+  m.fuser = True  # False for the ablation "w/o Fuser"
+
+  c.init = i = ConfigDict()
+  i.weights = "weights"  # weight folder made by python -m convert
+  i.random = False  # draw the frozen networks instead (smoke tests)
+
+  c.loss = s = ConfigDict()
+  s.l2 = 1.0  # weight of the squared error
+  s.lpips = 0.8  # weight of LPIPS-VGG
+  s.identity = 0.1  # weight of the identity loss
+  s.identity_network = "arcface"  # moco for anything but faces, or none
+  s.adversarial = 0.01  # weight of the adversarial loss
+  s.adversarial_start = 14_000  # step from which the discriminator plays
+  s.size = 256  # side at which images are compared
+
+  c.optimizer = o = ConfigDict()
+  o.learning_rate = 2e-4  # Ranger
+  o.disc_learning_rate = 1e-4  # Adam
+
+  c.compute = p = ConfigDict()
+  p.dtype = "float32"  # bfloat16 halves memory
+  p.precision = "default"  # of float32 products: highest, or default (tf32)
+  p.accumulate = 1  # micro-batches per step, for small GPUs
+  p.remat = False  # recompute activations, for small GPUs
+
+  c.log = l = ConfigDict()
+  l.every = 50
+  l.grid_every = 1000
+  l.validate_every = 1000
+  l.grid_count = 4  # pictures per grid
+  l.profile_at = -1  # step to profile, -1 never
+
+  c.checkpoint = k = ConfigDict()
+  k.every = 1000
+  k.keep = 2  # latest ones, besides the best
+  k.best = "loss"  # validation metric, lower is better
+  return c
+
+
+def cars(c: ConfigDict) -> None:
+  """What differs for Stanford Cars (sections 7 and 8)."""
+  c.data.source = "tfds"
+  c.data.path = "~/tensorflow_datasets"
+  c.data.name = "cars196"
+  c.data.resolution = 512
+  c.model.delta_k = 11
+  c.loss.identity = 0.5
+  c.loss.identity_network = "moco"
+
+
+def smoke(c: ConfigDict) -> None:
+  """Tiny sizes and random frozen networks: minutes on a CPU."""
+  c.steps = 4
+  c.data.resolution = 64
+  c.data.batch_size = 4
+  c.data.validation_count = 4
+  c.model.resolution = 64
+  c.model.channels = (16, 16, 16, 16, 8)
+  c.model.w_dim = 32
+  c.model.mapping_layers = 2
+  c.model.e4e_depths = (1, 1, 1, 1)
+  c.model.e4e_widths = (8, 8, 16, 16)
+  c.model.encoder_size = 64
+  c.model.k = 5
+  c.model.delta_k = c.model.delta_k - 4
+  c.model.backbone_depths = (1, 1, 1, 1)
+  c.model.backbone_widths = (8, 8, 16, 16)
+  c.model.fusion_depth = 1
+  c.init.random = True
+  c.loss.identity_network = "moco"
+  c.loss.adversarial_start = 2
+  c.loss.size = 64
+  c.compute.precision = "highest"
+  c.log.every = 1
+  c.log.grid_every = 2
+  c.log.validate_every = 2
+  c.checkpoint.every = 2

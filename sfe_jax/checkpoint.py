@@ -1,0 +1,270 @@
+"""Numbered checkpoints of a run; knows trees of arrays and nothing else.
+
+  WORKDIR/checkpoints/1000/state/    the training state (Orbax)
+  WORKDIR/checkpoints/1000/data/     position in the data, a file per process
+  WORKDIR/checkpoints/1000/meta/     small facts of the caller (JSON)
+  WORKDIR/checkpoints/1000/metrics/  validation at this step, if there was one
+
+A checkpoint is written beside the training under a temporary name and renamed:
+it is whole or absent.  It holds one copy of the state, whatever the number of
+devices.  With several processes all of them call every function here.
+"""
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grain.checkpoint as grain_checkpoint
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from sfe_jax.errors import UserError
+
+FOLDER = "checkpoints"
+_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """What a checkpoint gave back.
+
+  Attributes:
+    step: its number.
+    state: tree of numpy arrays.
+    meta: the caller's facts.
+    has_data: whether the data's position was restored too: only by as many
+      processes as saved it.
+  """
+
+  step: int
+  state: Any
+  meta: dict[str, Any]
+  has_data: bool
+
+
+class Checkpoints:
+  """Saves while training goes on; keeps the last ones and the best one.
+
+  Use it as a context manager: leaving waits for the save under way.
+  """
+
+  def __init__(
+      self, workdir: str | os.PathLike, keep: int = 2, best: str = "loss"
+  ):
+    """Opens, or makes, the checkpoints of a run.
+
+    Args:
+      workdir: their folder is made in it.
+      keep: how many of the last are kept.
+      best: metric whose lowest value is kept besides.
+    """
+    self._folder = _folder(workdir)
+
+    def value(metrics: Mapping[str, float]) -> float:
+      return metrics.get(best, math.inf)
+
+    # Without best_fn Orbax stores no metrics for the policy to look at.
+    options = ocp.CheckpointManagerOptions(
+        save_decision_policy=policies.FixedIntervalPolicy(1),
+        preservation_policy=policies.AnyPreservationPolicy([
+            policies.LatestN(keep),
+            policies.BestN(
+                get_metric_fn=value,
+                reverse=True,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]),
+        best_fn=value,
+        best_mode="min",
+        cleanup_tmp_directories=True,
+    )
+    self._manager = ocp.CheckpointManager(self._folder, options=options)
+    self._best = math.inf
+    if (step := self._manager.best_step()) is not None:
+      self._best = value(self._manager.metrics(step))
+    self._value = value
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._manager.close()
+
+  def is_best(self, metrics: Mapping[str, float]) -> bool:
+    """Whether these metrics are better than those of every checkpoint."""
+    return self._value(metrics) < self._best
+
+  def save(
+      self,
+      step: int,
+      state: Any,
+      data: Any,
+      meta: Mapping[str, Any],
+      metrics: Mapping[str, float] | None = None,
+  ) -> None:
+    """Starts to write a checkpoint; the arguments may change afterwards.
+
+    Args:
+      step: its number, higher than all before.
+      state: tree of numpy arrays, one copy, the same in every process.
+      data: Grain iterator.
+      meta: JSON-serialisable facts.
+      metrics: of the validation at this step.
+
+    Raises:
+      UserError: the state is not finite; nothing is written.
+    """
+    for name, leaf in _named(state):
+      if not np.isfinite(leaf).all():
+        raise UserError(
+            f"{name} is not finite after step {step}; the last good checkpoint"
+            f" is {self._manager.latest_step()}"
+        )
+    args = ocp.args.Composite(
+        state=ocp.args.StandardSave(state),
+        data=grain_checkpoint.CheckpointSave(data),
+        meta=ocp.args.JsonSave(
+            {"processes": jax.process_count(), "facts": dict(meta)}
+        ),
+    )
+    if not self._manager.save(step, args=args, metrics=dict(metrics or {})):
+      raise RuntimeError(f"{self._folder}: checkpoint {step} was not written")
+    self._best = min(self._best, self._value(metrics or {}))
+
+  def restore(self, state: Any, data: Any) -> Restored | None:
+    """Reads the last checkpoint; None where there is none yet.
+
+    Args:
+      state: tree of arrays: the structure, shapes and dtypes wanted.
+      data: Grain iterator, moved to where it was.
+
+    Raises:
+      UserError: the checkpoint is damaged or of another model.
+    """
+    step = self._manager.latest_step()
+    if step is None:
+      return None
+    path = self._folder / str(step)
+    try:
+      self._compare(path / "state", state)
+      args = ocp.args
+      meta = self._manager.restore(
+          step, args=args.Composite(meta=args.JsonRestore())
+      ).meta
+      items = {"state": args.StandardRestore(jax.tree.map(np.asarray, state))}
+      has_data = meta["processes"] == jax.process_count()
+      if has_data:
+        items["data"] = grain_checkpoint.CheckpointRestore(data)
+      found = self._manager.restore(step, args=args.Composite(**items))
+    except UserError:
+      raise
+    except (ValueError, KeyError, TypeError, OSError) as error:
+      raise _damaged(path, error) from error
+    return Restored(step, found.state, meta["facts"], has_data)
+
+  def _compare(self, path: pathlib.Path, wanted: Any) -> None:
+    """Orbax itself casts dtypes silently and names no array."""
+    stored = {name: _kind(x) for name, x in _named(_metadata(path))}
+    wanted = {name: _kind(x) for name, x in _named(wanted)}
+    differences = [
+        f"{name} is {stored.get(name, 'absent')} there and"
+        f" {wanted.get(name, 'absent')} in this run"
+        for name in sorted(stored.keys() | wanted.keys())
+        if stored.get(name) != wanted.get(name)
+    ]
+    if differences:
+      more = len(differences) - _SHOWN
+      raise UserError(
+          f"{path.parent} is a checkpoint of another model:"
+          f" {'; '.join(differences[:_SHOWN])}"
+          + (f"; and {more} more" if more > 0 else "")
+          + "; use the config it was made with, or another --workdir"
+      )
+
+
+def latest_step(workdir: str | os.PathLike) -> int | None:
+  """Number of the last whole checkpoint of a run; changes nothing."""
+  folder = _folder(workdir)
+  if not folder.is_dir():
+    return None
+  return max(
+      (int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None
+  )
+
+
+def read_state(
+    workdir: str | os.PathLike,
+    step: int | None = None,
+    names: Sequence[str] = ("step", "params", "model_state"),
+) -> dict[str, Any]:
+  """Reads parts of a run's state, such as all but the optimisers.
+
+  Args:
+    workdir: of the run.
+    step: of the checkpoint; None takes the last.
+    names: fields of the state.
+
+  Returns:
+    {field: tree of numpy arrays}, trees as nested dicts.
+
+  Raises:
+    UserError: there is no such checkpoint, or it is damaged.
+  """
+  step = latest_step(workdir) if step is None else step
+  if step is None:
+    raise UserError(f"{workdir} holds no checkpoint: train first")
+  path = _folder(workdir) / str(step)
+  if not path.is_dir():
+    kept = sorted(int(p.name) for p in path.parent.glob("[0-9]*")
+                  if p.name.isdigit())
+    raise UserError(f"{workdir} holds no checkpoint {step}, only {kept}")
+  try:
+    stored = _metadata(path / "state")
+    target = {name: stored[name] for name in names}
+    how = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target
+    )
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      return checkpointer.restore(
+          path / "state",
+          args=ocp.args.PyTreeRestore(
+              target, partial_restore=True, restore_args=how
+          ),
+      )
+  except (ValueError, KeyError, TypeError, OSError) as error:
+    raise _damaged(path, error) from error
+
+
+def _folder(workdir: str | os.PathLike) -> pathlib.Path:
+  return pathlib.Path(workdir).absolute() / FOLDER
+
+
+def _metadata(path: pathlib.Path) -> dict[str, Any]:
+  """Shapes and dtypes of a stored tree, as nested dicts and lists."""
+  return ocp.PyTreeCheckpointHandler().metadata(path).tree
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+  return [
+      (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  ]
+
+
+def _kind(array: Any) -> str:
+  """E.g. "float32(3, 4)"."""
+  return f"{np.dtype(array.dtype)}{tuple(array.shape)}"
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> UserError:
+  reason = str(error).strip().partition("\n")[0] or type(error).__name__
+  return UserError(
+      f"{path}: damaged checkpoint: {reason}; delete this folder to go on from"
+      " the checkpoint before"
+  )

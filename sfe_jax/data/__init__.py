@@ -1,0 +1,13 @@
+"""Pictures for training: sources, batches, and shards of resized pictures."""
+
+from sfe_jax.data.loader import hold_out, loader, open_sets, validation_batches
+from sfe_jax.data.sources import Source, open_source
+
+__all__ = [
+    "Source",
+    "hold_out",
+    "loader",
+    "open_sets",
+    "open_source",
+    "validation_batches",
+]

@@ -1,0 +1,124 @@
+"""What phase 1 and phase 2 share: losses, optimisers, validation, grids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from sfe_jax import images as image_files
+from sfe_jax import optim
+from sfe_jax.metrics import msssim
+from sfe_jax.stages.networks import Networks
+from sfe_jax.stages.stage import Metrics, Stage
+from sfe_jax.state import Batch, Frozen, TrainState
+from sfe_jax.steps import Forward, Objective, Trainer
+
+
+def stage(
+    config: ConfigDict,
+    found: Networks,
+    forward: Forward,
+    name: str,
+    variables: Any,
+    columns: Sequence[str],
+    directions: Any = None,
+) -> Stage:
+  """A stage that trains network `name`.
+
+  Args:
+    config: sections loss, optimizer and compute are read here.
+    found: the networks around it.
+    forward: makes pictures, sets of n one after another.
+    name: of the trained network.
+    variables: its initial variables.
+    columns: titles of the sets of pictures.
+    directions: the set D, in phase 2.
+  """
+  loss, compute = config.loss, config.compute
+  trainer = Trainer(
+      forward=forward,
+      objective=Objective(
+          l2=loss.l2,
+          lpips=loss.lpips,
+          identity=loss.identity,
+          adversarial=loss.adversarial,
+          regulariser=loss.get("regulariser", 0.0),
+          size=loss.size,
+          lpips_net=found.lpips,
+          identity_net=found.identity,
+      ),
+      optimizer=optim.ranger(config.optimizer.learning_rate),
+      discriminator=found.discriminator,
+      disc_optimizer=optim.adam(config.optimizer.disc_learning_rate),
+      adversarial_start=loss.adversarial_start,
+      accumulate=compute.accumulate,
+      remat=compute.remat,
+  )
+  frozen = Frozen(
+      generator=found.variables["generator"],
+      e4e=found.variables["e4e"],
+      inverter=found.variables.get("inverter"),
+      lpips=found.variables.get("lpips_vgg"),
+      identity=found.variables.get(loss.identity_network),
+      directions=directions,
+  )
+  disc_params = None
+  if found.discriminator is not None:
+    disc_params = found.variables["discriminator"]["params"]
+  variables = dict(variables)
+  params = variables.pop("params")
+
+  def validate(state: TrainState, frozen: Frozen, batch: Batch) -> Metrics:
+    out, values = trainer.evaluate(state, frozen, batch)
+    n = batch.image.shape[0]
+    total = trainer.objective.total(values)
+    first = {key: value[:n] for key, value in values.items()}
+    metrics = first | {"loss": jnp.mean(total.reshape(-1, n), 0)}
+    metrics["ms_ssim"] = _ms_ssim(out.fakes[:n], out.targets[:n])
+    return metrics
+
+  def grid(
+      state: TrainState, frozen: Frozen, batch: Batch
+  ) -> dict[str, jax.Array]:
+    out, _ = trainer.evaluate(state, frozen, batch)
+    n = batch.image.shape[0]
+    sheets = {"X": image_files.to_float(batch.image)}
+    sheets |= {c: out.fakes[i * n : (i + 1) * n]
+               for i, c in enumerate(columns)}
+    if "edited" in columns:
+      sheets["X_E'"] = out.targets[-n:]
+    return sheets
+
+  def networks(state: TrainState) -> dict[str, tuple[Any, Any]]:
+    modules = {
+        key: module
+        for key, module in vars(found.models).items()
+        if module is not None and key in (*found.variables, name)
+    }
+    tree = found.variables | {
+        name: {"params": state.params, **state.model_state}
+    }
+    return {key: (module, tree[key]) for key, module in modules.items()}
+
+  return Stage(
+      trained=name,
+      state=trainer.init(params, variables, disc_params),
+      frozen=frozen,
+      variant=trainer.variant,
+      step=trainer.step,
+      validate=validate,
+      grid=grid,
+      networks=networks,
+  )
+
+
+def _ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:
+  """MS-SSIM of images in [-1, 1] with as many scales as their size allows."""
+  scales = msssim.scales_for(a.shape[1])
+
+  def unit(x):
+    return jnp.clip((x + 1.0) / 2.0, 0.0, 1.0)
+
+  return msssim.ms_ssim(unit(a), unit(b), scales)

@@ -1,0 +1,44 @@
+"""What the loop asks of anything that is trained."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from sfe_jax.state import Batch, Frozen, TrainState
+
+Metrics = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One trained thing: pure functions for one device, and what they start from.
+
+  The functions know the device axis `parallel.AXIS`; `parallel.pmap` maps them.
+
+  Attributes:
+    trained: name of the trained network.
+    state: at step 0, on the host, not replicated.
+    frozen: argument of every function, replicated once by the loop.
+    variant: number of a step, from 0 -> which form of it to compile and run.
+    step: (variant, state, frozen, batch, rng) -> (state, metrics): scalars
+      averaged over all devices, named like "loss/lpips".  `rng` is the run's
+      key; the step folds its number in.
+    validate: (state, frozen, batch) -> {name: (n,)}, a value per example.
+    grid: (state, frozen, batch) -> {column title: (n, h, w, 3) in [-1, 1]}.
+    networks: state -> {network name: (module, variables)}, to write weight
+      folders from a checkpoint.
+  """
+
+  trained: str
+  state: TrainState
+  frozen: Frozen
+  variant: Callable[[int], Hashable]
+  step: Callable[
+      [Any, TrainState, Frozen, Batch, jax.Array], tuple[TrainState, Metrics]
+  ]
+  validate: Callable[[TrainState, Frozen, Batch], Metrics]
+  grid: Callable[[TrainState, Frozen, Batch], Mapping[str, jax.Array]]
+  networks: Callable[[TrainState], Mapping[str, tuple[nn.Module, Any]]]

@@ -1,0 +1,59 @@
+"""What a training step changes, and what it only reads."""
+
+from typing import Any
+
+import flax.struct
+import jax
+
+
+@flax.struct.dataclass
+class Batch:
+  """Pictures on their way to the device.
+
+  Attributes:
+    image: (n, resolution, resolution, 3) uint8.
+  """
+
+  image: jax.Array
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that training changes and a checkpoint holds.
+
+  Attributes:
+    step: () int32, steps done.
+    params: parameters of the trained network.
+    model_state: its other variables: "batch_stats", "buffers".
+    opt_state: of Ranger.
+    disc_params: parameters of the discriminator.
+    disc_opt_state: of Adam.
+  """
+
+  step: jax.Array
+  params: Any
+  model_state: Any
+  opt_state: Any
+  disc_params: Any
+  disc_opt_state: Any
+
+
+@flax.struct.dataclass
+class Frozen:
+  """Variables of networks that training reads; None where a stage has none.
+
+  Attributes:
+    generator: G.
+    e4e: E.
+    inverter: I, in phase 2.
+    lpips: perceptual loss.
+    identity: identity loss.
+    directions: the edits of phase 2, see `stages.phase2`.
+  """
+
+  generator: Any = None
+  e4e: Any = None
+  inverter: Any = None
+  lpips: Any = None
+  identity: Any = None
+  directions: Any = None

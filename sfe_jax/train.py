@@ -1,0 +1,155 @@
+r"""Trains what a config describes.
+
+  python -m sfe_jax.train --config=configs/ffhq_phase1.py --workdir=W1
+
+`--config=FILE:VARIANT` picks a variant, `--config.KEY=VALUE` changes a value.
+The same command goes on after an interruption.  On a TPU pod or under SLURM add
+--distributed and run it in every process; elsewhere --coordinator, --processes
+and --process.  Exit code: 0 done, or saved after SIGTERM; 2 wrong usage or a
+loss that is not finite; 130 saved after Ctrl-C.
+"""
+
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from sfe_jax import checkpoint, parallel, runtime, weights, workdir
+from sfe_jax.errors import UserError
+from sfe_jax.stages.stage import Stage
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file(
+    "config", None, "Config file, see configs/.", lock_config=True
+)
+flags.DEFINE_string("workdir", None, "Folder of the run.")
+flags.DEFINE_bool("dry_run", False, "Print what would run and stop.")
+flags.DEFINE_bool(
+    "distributed",
+    False,
+    "Join the other processes that the TPU pod or SLURM environment names.",
+)
+flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
+flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
+flags.DEFINE_integer("process", None, "Which one this is, from 0.", 0)
+
+
+def _config() -> ConfigDict:
+  config = FLAGS.config
+  if config is None:
+    raise UserError("name a config with --config, e.g. configs/ffhq_phase1.py")
+  try:
+    return config.copy_and_resolve_references()
+  except OSError as error:  # ml_collections raises it at the first use
+    reason = str(error).strip().rpartition("\n")[2].strip()
+    raise UserError(f"--config: {reason}") from None
+
+
+def _plan(config: ConfigDict) -> str:
+  """What would run, for people."""
+  step = checkpoint.latest_step(FLAGS.workdir)
+  if step is None:
+    start = "from the start"
+  elif step < config.steps:
+    start = f"on from checkpoint {step}"
+  else:
+    start = "nothing: all steps are done"
+  if FLAGS.coordinator:
+    where = (
+        f"process {FLAGS.process} of {FLAGS.processes}, coordinator"
+        f" {FLAGS.coordinator}"
+    )
+  elif FLAGS.distributed:
+    where = "all processes of the TPU pod or SLURM job"
+  else:
+    where = "one process, all its devices"
+  return (
+      f"{config}\n"
+      f"stage    {config.stage}\n"
+      f"workdir  {pathlib.Path(FLAGS.workdir).absolute()}\n"
+      f"steps    {config.steps}, {start}\n"
+      f"on       {where}\n"
+      "dry run: nothing was started\n"
+  )
+
+
+def _open_data(config: ConfigDict) -> tuple[Any, Any]:
+  """Batches to train on and to validate with."""
+  from sfe_jax import data  # slow to import, and --dry_run does without
+
+  c = config.data
+  train, held_out = data.open_sets(
+      c.source,
+      c.path,
+      c.resolution,
+      name=c.name,
+      split=c.split,
+      validation_path=c.validation_path,
+      validation_count=c.validation_count,
+  )
+  logging.info(
+      "%d pictures to train on, %d held out", len(train), len(held_out)
+  )
+  how = {
+      "batch_size": c.batch_size,
+      "threads": c.threads,
+      "process": jax.process_index(),
+      "processes": jax.process_count(),
+  }
+  return (
+      data.loader(train, seed=config.seed, flip=c.flip, **how),
+      data.validation_batches(held_out, **how),
+  )
+
+
+def _write_weights(stage: Stage) -> None:
+  """Leaves WORKDIR/weights, which the editor loads."""
+  trained = checkpoint.read_state(FLAGS.workdir)
+  state = stage.state.replace(
+      params=trained["params"], model_state=trained["model_state"]
+  )
+  folder = pathlib.Path(FLAGS.workdir) / "weights"
+  for name, (network, variables) in stage.networks(state).items():
+    weights.write(folder / name, network, variables)
+  logging.info("wrote %s", folder)
+
+
+def main(_: Sequence[str]) -> int:
+  """Runs the command line; returns the exit code."""
+  config = _config()
+  if not FLAGS.workdir:
+    raise UserError("name a folder for the run with --workdir")
+  workdir.check_config(FLAGS.workdir, config)
+  if FLAGS.dry_run:
+    sys.stdout.write(_plan(config))
+    return 0
+  where = (FLAGS.coordinator, FLAGS.processes, FLAGS.process)
+  if FLAGS.distributed or any(x is not None for x in where):
+    parallel.initialize(*where)
+  runtime.enable_compilation_cache()
+  jax.config.update("jax_default_matmul_precision", config.compute.precision)
+  logging.info(
+      "%d %s devices, process %d of %d",
+      jax.device_count(), jax.devices()[0].device_kind,
+      jax.process_index(), jax.process_count(),
+  )
+  from sfe_jax import loop, stages
+
+  batches, held_out = _open_data(config)  # before slow work: it may be missing
+  stage = stages.build(config)
+  if jax.process_index() == 0:
+    network, _ = stage.networks(stage.state)[stage.trained]
+    workdir.write(FLAGS.workdir, config, stage.trained, network)
+  stopped = loop.run(stage, config, FLAGS.workdir, batches, held_out)
+  if stopped is None and jax.process_index() == 0:
+    _write_weights(stage)
+  return 130 if stopped == signal.SIGINT else 0
+
+
+if __name__ == "__main__":
+  runtime.run(main)

@@ -1,0 +1,212 @@
+"""One training step of each phase against the official code, at 256 px."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from convert import reader
+from convert.rules import discriminator, e4e, inverter, irse, lpips, stylegan2
+from sfe_jax import optim, parallel, pipeline
+from sfe_jax.architecture import Models, Weights
+from sfe_jax.directions import families
+from sfe_jax.stages import phase1, phase2
+from sfe_jax.state import Frozen
+from sfe_jax.steps import Objective, Trainer
+from tests import golden_data as golden
+
+pytest.importorskip("torch")
+LIN = golden.SHARED / "assets" / "lpips" / "vgg.pth"
+pytestmark = pytest.mark.skipif(not LIN.exists(), reason="no LPIPS weights")
+LOSS, GRADIENT, UPDATE = 1e-4, 1e-3, 5e-3
+STEP = 4000  # blends F_k by 0.4, and penalises D
+
+
+@functools.cache
+def networks():
+  """{name: (module, variables)} of all networks at 256 px."""
+  w_avg = 0.3 * golden.normal(99, 14, 512)
+  lin = reader.read(LIN)
+  out = {}
+  editor = inverter.FEATURE_EDITOR_FAMILY
+  for name, manifest, family, extra in (
+      ("generator", "stylegan2_g_256", stylegan2.FAMILY, w_avg),
+      ("inverter", "inverter_14", inverter.INVERTER_FAMILY, w_avg),
+      ("feature_editor", "feature_editor", editor, None),
+      ("e4e", "e4e_encoder_256", e4e.E4E_FAMILY, w_avg),
+      ("discriminator", "stylegan2_ada_d_256", discriminator.FAMILY, None),
+      ("identity", "ir_se50", irse.ARCFACE_FAMILY, None),
+      ("lpips", "vgg16_features", lpips.VGG, lin),
+  ):
+    state = golden.state(manifest)
+    if isinstance(extra, dict):
+      state |= extra
+    elif extra is not None:
+      state["latent_avg"] = extra
+    module, converted = family.convert(state)
+    out[name] = module, converted.variables
+  return out
+
+
+def run(forward, name, adversarial_weights, frozen, image):
+  """Gradients and one step, through the trainer's own code on one device."""
+  nets = networks()
+  trainer = Trainer(
+      forward=forward,
+      objective=Objective(
+          lpips_net=nets["lpips"][0],
+          identity_net=nets["identity"][0],
+          **adversarial_weights,
+      ),
+      optimizer=optim.ranger(1e-4),
+      discriminator=nets["discriminator"][0],
+      disc_optimizer=optim.adam(1e-4),
+  )
+  variables = dict(nets[name][1])
+  params = variables.pop("params")
+  state = trainer.init(params, variables, nets["discriminator"][1]["params"])
+  state = state.replace(step=jnp.int32(STEP))
+  variant = trainer.variant(STEP)
+  assert variant == (True, True)
+
+  def step(state, frozen, image, rng):
+    """`Trainer.step`, showing its gradients; the images are no uint8."""
+    grads, disc_grads, model_state, metrics = trainer.gradients(
+        variant, state, frozen, image, rng
+    )
+    new = trainer.apply(variant, state, grads, disc_grads, model_state)
+    return grads, disc_grads, new, metrics
+
+  out = parallel.pmap(step)(
+      *map(parallel.replicate, (state, frozen, image)),
+      parallel.replicate(np.asarray(jax.random.key_data(jax.random.key(0)))),
+  )
+  grads, disc_grads, new, metrics = parallel.unreplicate(out)
+  return params, grads, disc_grads, new, metrics
+
+
+def check_network(prefix, want, family, params, grads, new):
+  """Gradient norms and the first update, in the official layout."""
+  old, grads, new = (
+      family.export({"params": tree}) for tree in (params, grads, new)
+  )
+  for key, value in want.items():
+    kind, _, tensor = key.partition(":")
+    if kind == "grad_norm":
+      norm = np.linalg.norm(grads[tensor].astype(np.float64))
+      golden.check(f"{prefix} {key}", norm, value, GRADIENT)
+    elif kind == "update":
+      update = (new[tensor] - old[tensor]).ravel()
+      update = update[:: max(1, update.size // 64)][:64]
+      golden.check(f"{prefix} {key}", update, value, UPDATE)
+
+
+def check_losses(prefix, want, metrics, names):
+  for theirs, ours in names.items():
+    golden.check(f"{prefix} {theirs}", metrics[ours], want[theirs], LOSS)
+
+
+def check_discriminator(prefix, want, disc_grads):
+  grads = discriminator.FAMILY.export({"params": disc_grads})
+  keys = ("b256.fromrgb.weight", "b4.out.weight")
+  norms = [np.linalg.norm(grads[key].astype(np.float64)) for key in keys]
+  golden.check(f"{prefix} d_grad_norms", norms, want["d_grad_norms"], GRADIENT)
+
+
+def test_phase1():
+  want = golden.expected("phase1_step_256")
+  nets = networks()
+  models = Models(nets["generator"][0], nets["inverter"][0], None, None)
+  frozen = Frozen(
+      generator=nets["generator"][1],
+      lpips=nets["lpips"][1],
+      identity=nets["identity"][1],
+  )
+  params, grads, disc_grads, new, metrics = run(
+      phase1.Forward(models, 1e-4, "difference"),
+      "inverter",
+      {},
+      frozen,
+      golden.image(want["image_seed"], 256, 2),
+  )
+  check_losses(
+      "phase1",
+      want,
+      metrics,
+      {
+          "loss_l2": "loss/l2",
+          "loss_lpips": "loss/lpips",
+          "loss_id": "loss/identity",
+          "loss_feat_rec": "loss/regulariser",
+          "loss_adv": "loss/adversarial",
+          "total": "loss/total",
+          "d_main": "loss/d_main",
+          "d_r1": "loss/d_r1",
+      },
+  )
+  family = inverter.INVERTER_FAMILY
+  check_network("phase1", want, family, params, grads, new.params)
+  check_discriminator("phase1", want, disc_grads)
+
+
+def test_phase2():
+  want = golden.expected("phase2_step_256")
+  nets = networks()
+  models = Models(
+      *(nets[n][0] for n in ("generator", "inverter", "feature_editor", "e4e"))
+  )
+  space = families.LatentSpace(14, models.generator.style_widths)
+  direction = 0.3 * golden.normal(want["direction_seed"], 14, 512)
+  edits = phase2.DirectionSet(
+      jax.tree.map(lambda x: x[None], families.user(direction, space)),
+      np.ones((1, 1), np.float32),
+      np.ones(1, np.int32),
+  )
+  frozen = Frozen(
+      generator=nets["generator"][1],
+      e4e=nets["e4e"][1],
+      inverter=nets["inverter"][1],
+      lpips=nets["lpips"][1],
+      identity=nets["identity"][1],
+      directions=edits,
+  )
+  image = golden.image(want["image_seed"], 256, 2)
+  params, grads, _, new, metrics = run(
+      phase2.Forward(models), "feature_editor", {}, frozen, image
+  )
+  check_losses(
+      "phase2",
+      want,
+      metrics,
+      {
+          "loss_l2": "loss/l2",
+          "loss_lpips": "loss/lpips",
+          "loss_id": "loss/identity",
+          "loss_adv": "loss/adversarial",
+          "total": "loss/total",
+      },
+  )
+  family = inverter.FEATURE_EDITOR_FAMILY
+  check_network("phase2", want, family, params, grads, new.params)
+  first = new.model_state["batch_stats"]["fusion"]["block0"]["bn1"]["mean"]
+  golden.check("phase2 running_mean", first, want["running_mean"], LOSS)
+
+  w_e = models.e4e.apply(nets["e4e"][1], image)
+  weights = Weights(nets["generator"][1], None)
+  half = [
+      models.generator.apply(
+          weights.generator,
+          pipeline.styles_of(models, weights, w),
+          models.k,
+          method="lower",
+      ).features[models.k]
+      for w in (w_e, w_e + direction)
+  ]
+  golden.check(
+      "phase2 delta_stats",
+      golden.stats(half[0] - half[1]),
+      want["delta_stats"],
+      LOSS,
+  )

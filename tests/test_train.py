@@ -1,0 +1,276 @@
+"""The train command, as a user runs it, on a stage that trains at once."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import portpicker
+import pytest
+
+from sfe_jax import checkpoint, workdir
+from sfe_jax.errors import UserError
+from tests import toy_stage
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG = "--config=tests/toy_stage.py"
+ALL = [
+    "step", "params", "model_state", "opt_state", "disc_params",
+    "disc_opt_state",
+]
+FOREVER = "--config.steps=1000000"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("pictures")
+  toy_stage.Pictures().write(folder)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory, pictures):
+  """Starts the command."""
+  cache = tmp_path_factory.mktemp("compiled")
+
+  def start(folder, *args, devices=1, tensorflow=False):
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "TOY_WITHOUT_TENSORFLOW": "" if tensorflow else "1",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
+    args = [
+        CONFIG, f"--config.data.path={pictures}", f"--workdir={folder}", *args
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.toy_stage", *args],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+  return start
+
+
+def finish(process, code=0):
+  """Waits for the end; returns what was printed."""
+  out, err = process.communicate(timeout=120)
+  assert process.returncode == code, err
+  assert "Traceback" not in err
+  return out + err
+
+
+def wait_for_step(process, folder, step):
+  while (checkpoint.latest_step(folder) or 0) < step:
+    assert process.poll() is None, process.communicate()[1]
+    time.sleep(0.02)
+
+
+def state(folder):
+  return checkpoint.read_state(folder, names=ALL)
+
+
+def same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, state(a), state(b))
+
+
+def close(a, b):
+  jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5),
+      state(a), state(b),
+  )
+
+
+def test_the_folder_tells_all(train, tmp_path, pictures):
+  text = finish(train(tmp_path, "--config.steps=2", tensorflow=True))
+  assert "18 pictures to train on, 5 held out" in text
+  assert "| down/kernel | (3, 3, 3, 6) |" in text
+  assert re.search(r"\n\[2\] loss/l2=0\.\d+, loss/rms=", text)
+  assert "100.0% (2/2), ETA: 0m" in text
+  assert "oneDNN" not in text
+  names = {"checkpoints", "grids", "tensorboard", "config.json", "network.json"}
+  assert {p.name for p in tmp_path.iterdir()} == names | {"run.json"}
+  config = workdir.read_config(tmp_path)
+  assert config.steps == 2 and config.data.path == str(pictures)
+  document = json.loads((tmp_path / "network.json").read_text())
+  assert document["network"] == "Autoencoder"
+  assert document["sizes"] == {"width": 6}
+  assert document["info"] == {"name": "autoencoder"}
+
+  text = finish(train(tmp_path, "--config.steps=3"))
+  assert "steps was 2, is 3" in text and "going on from step 2" in text
+  assert "trained parameters" not in text
+  runs = json.loads((tmp_path / "run.json").read_text())
+  assert len(runs) == 2
+  assert "--config.steps=3" in runs[1]["command"]
+  assert runs[1]["versions"]["jax"] == jax.__version__
+  assert runs[1]["devices"] == runs[1]["processes"] == 1
+  assert re.fullmatch("[0-9a-f]{40}(-dirty)?", runs[1]["commit"])
+
+
+def test_a_dry_run_starts_nothing(train, tmp_path):
+  folder = tmp_path / "w"
+  text = finish(train(folder, "--dry_run", "--config.data.batch_size=2"))
+  assert "batch_size: 2" in text and "stage    toy" in text
+  assert "steps    4, from the start" in text
+  assert not folder.exists()
+  text = finish(train(
+      folder, "--dry_run", "--coordinator=pod:1", "--processes=2",
+      "--process=1",
+  ))
+  assert "process 1 of 2, coordinator pod:1" in text
+
+
+MISTAKES = {
+    "key": (
+        ["--config.stepz=3"],
+        "no such key in the config: 'stepz' Did you mean \"steps\"",
+    ),
+    "inner key": (["--config.data.foo=3"], "no such key in the config: 'foo'"),
+    "type": (["--config.steps=many"], "--config.steps=many: invalid literal"),
+    "positional": (["steps=3"], "unexpected argument 'steps=3'"),
+    "workdir": (["--workdir="], "name a folder for the run with --workdir"),
+    "variant": ([f"{CONFIG}:huge"], "no variant 'huge'"),
+    "config": (["--config=absent.py"], "No such file or directory: 'absent"),
+    "data": (["--config.data.path=/absent"], "/absent"),
+    "batch": (["--config.data.batch_size=0"], "batch_size 0"),
+    "process": (["--processes=2"], "--coordinator, --processes and --process"),
+}
+
+
+def test_mistakes_are_one_line(train, tmp_path):
+  names = list(MISTAKES)
+  for pair in zip(names[::2], names[1::2]):
+    started = [train(tmp_path, *MISTAKES[name][0]) for name in pair]
+    for name, process in zip(pair, started):
+      text = finish(process, code=2)
+      error = text.strip().splitlines()[-1]
+      assert error.startswith("error: "), name
+      assert MISTAKES[name][1] in error, name
+  assert not list(tmp_path.iterdir())
+
+
+def test_another_run_is_refused(train, tmp_path):
+  config = toy_stage.get_config()
+  workdir.write(tmp_path, config, "toy", toy_stage.Autoencoder(6))
+  config.width = 8
+  config.data.resolution = 16
+  config.steps = 9
+  workdir.check_config(tmp_path, config)  # there is no checkpoint yet
+  (tmp_path / "checkpoints/5").mkdir(parents=True)
+  with pytest.raises(UserError) as error:
+    workdir.check_config(tmp_path, config)
+  assert "data.resolution was 8, is 16; width was 6, is 8;" in str(error.value)
+  assert "steps" not in str(error.value)
+  config.width, config.data.resolution = 6, 8
+  config.data.path = "elsewhere"
+  config.log.every = 7
+  workdir.check_config(tmp_path, config)
+  del config.width
+  with pytest.raises(UserError, match="width was 6, is absent"):
+    workdir.check_config(tmp_path, config)
+  text = finish(train(tmp_path, "--config.width=8"), code=2)
+  assert "holds another run: width was 6, is 8" in text
+  with pytest.raises(UserError, match="no workdir of a run"):
+    workdir.read_config(tmp_path / "checkpoints")
+
+
+def test_nan_ends_with_one_line(train, tmp_path):
+  text = finish(train(tmp_path, "--config.nan_at=3"), code=2)
+  assert text.splitlines()[-1] == (
+      "error: step 3: loss/l2 is nan, loss/rms is nan; training stopped, every"
+      " checkpoint is of an earlier step"
+  )
+  assert checkpoint.latest_step(tmp_path) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)]
+)
+def test_a_signal_saves(train, tmp_path, number, code):
+  process = train(tmp_path / "cut", FOREVER, "--config.checkpoint.every=5")
+  wait_for_step(process, tmp_path / "cut", 5)
+  process.send_signal(number)
+  text = finish(process, code)
+  step = checkpoint.latest_step(tmp_path / "cut")
+  assert f"{number.name}: stopped after step {step} of 1000000, saved" in text
+  steps = f"--config.steps={step + 2}"
+  both = [train(tmp_path / name, steps) for name in ("cut", "whole")]
+  assert f"going on from step {step}\n" in finish(both[0])
+  finish(both[1])
+  same(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_kill_9_loses_no_checkpoint(train, tmp_path):
+  rng = random.Random(0)
+  folder, last = tmp_path / "cut", 0
+  for _ in range(10):
+    process = train(
+        folder, FOREVER, "--config.checkpoint.every=3",
+        "--config.log.every=100", "--config.log.validate_every=0",
+    )
+    wait_for_step(process, folder, last + 1)
+    time.sleep(rng.random() * 0.3)
+    last = checkpoint.latest_step(folder)
+    process.kill()
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
+    assert checkpoint.latest_step(folder) >= last
+    last = checkpoint.latest_step(folder)
+    assert int(state(folder)["step"]) == last
+  steps = (f"--config.steps={last + 2}", "--config.log.every=100")
+  both = [train(tmp_path / name, *steps) for name in ("cut", "whole")]
+  assert f"going on from step {last}\n" in finish(both[0])
+  finish(both[1])
+  same(folder, tmp_path / "whole")
+
+
+def test_other_device_counts_go_on(train, tmp_path):
+  folder, whole = tmp_path / "moved", tmp_path / "whole"
+  finish(train(folder, "--config.steps=2", devices=4))
+  before = state(folder)
+  finish(train(folder, "--config.steps=4", devices=2))
+  jax.tree.map(
+      np.testing.assert_array_equal,
+      before, checkpoint.read_state(folder, 2, ALL),
+  )
+  assert "1 cpu devices" in finish(train(folder, "--config.steps=6"))
+  finish(train(whole, "--config.steps=6"))
+  close(folder, whole)
+  text = finish(train(folder, "--config.steps=7", devices=3), code=2)
+  assert "batch of 4 per process cannot be split over 3 devices" in text
+
+
+def test_two_processes_stop_together_and_one_goes_on(train, tmp_path):
+  folder, whole = tmp_path / "pod", tmp_path / "whole"
+  address = f"127.0.0.1:{portpicker.pick_unused_port()}"
+  both = [
+      train(
+          folder, FOREVER, f"--coordinator={address}", "--processes=2",
+          f"--process={i}", "--config.checkpoint.every=5",
+          "--config.log.every=50",
+      )
+      for i in range(2)
+  ]
+  wait_for_step(both[0], folder, 5)
+  both[1].terminate()
+  texts = [finish(process) for process in both]
+  step = checkpoint.latest_step(folder)
+  for text in texts:
+    assert f"SIGTERM: stopped after step {step} of" in text
+  assert "loss/l2=" not in texts[1]
+  steps = f"--config.steps={step + 3}"
+  finish(train(folder, steps))
+  finish(train(whole, steps))
+  close(folder, whole)
