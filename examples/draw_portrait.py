@@ -1,4 +1,4 @@
-"""Draws examples/portrait.png, a picture free of rights: python draw_portrait.py.
+"""Draws examples/portrait.png, a picture free of rights.
 
 A face in the framing of FFHQ with what inversion finds hard: a patterned hat,
 an earring, freckles and lettering in the background.
@@ -64,10 +64,10 @@ def draw() -> Image.Image:
     d.ellipse(_box(x, y, 4, 3.5), fill=(196, 136, 104))
   d.chord(_box(512, 330, 335, 230), 180, 360, fill=(150, 42, 48))
   for i in range(-3, 4):
-    d.ellipse(_box(512 + 86 * i, 235 + 5 * i * i, 24, 24), fill=(240, 215, 120))
-  d.rounded_rectangle(
-      [v * _SCALE for v in (150, 310, 874, 372)], 30 * _SCALE, fill=(112, 28, 36)
-  )
+    x, y = 512 + 86 * i, 235 + 5 * i * i
+    d.ellipse(_box(x, y, 24, 24), fill=(240, 215, 120))
+  brim = [v * _SCALE for v in (150, 310, 874, 372)]
+  d.rounded_rectangle(brim, 30 * _SCALE, fill=(112, 28, 36))
   return image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
