@@ -15,7 +15,7 @@ setuptools.setup(
     long_description=README.read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.13",
     packages=setuptools.find_packages(
         include=["sfe_jax*", "convert*", "configs*"]
     ),
@@ -25,24 +25,29 @@ setuptools.setup(
         "jax>=0.10,<0.12",
         "numpy>=2.0,<3",
         "orbax-checkpoint>=0.11.30,<0.13",
-        "pillow>=11",
+        "pillow>=11,<14",
         "tqdm>=4.66,<5",
     ],
     extras_require={
         # Reading and writing PyTorch files.  On Linux install the CPU build;
-        # plain torch brings gigabytes of CUDA (see launch/test.sh).
-        "convert": ["torch>=2.6"],
+        # plain torch brings gigabytes of CUDA (see launch/environment.sh).
+        "convert": ["torch>=2.6,<3"],
         # Training: TensorFlow only writes TensorBoard files.
         "train": [
-            "clu>=0.0.12",
+            "clu>=0.0.12,<0.1",
             "grain>=0.2.15,<0.3",
-            "importlib_resources",  # undeclared need of TFDS on 3.11
+            "importlib_resources>=6,<8",  # undeclared need of TFDS on 3.11
             "ml-collections>=1.0,<2",
             "optax>=0.2.8,<0.3",
-            "tensorboard>=2.19",
-            "tensorflow-cpu>=2.19; platform_machine == 'x86_64'",
-            "tensorflow-datasets>=4.9.8",
+            "tensorboard>=2.19,<3",
+            "tensorflow-cpu>=2.19,<3; platform_machine == 'x86_64'",
+            "tensorflow-datasets>=4.9.8,<5",
         ],
-        "dev": ["portpicker", "pytest>=8", "ruff>=0.15", "torch>=2.6"],
+        "dev": [
+            "portpicker>=1.6,<2",
+            "pytest>=8,<10",
+            "ruff>=0.15,<0.18",
+            "torch>=2.6,<3",
+        ],
     },
 )

@@ -146,7 +146,7 @@ def _torch():
     import torch
   except ImportError:
     raise UserError(
-        'writing .pt needs PyTorch: pip install "sfe_jax[convert]"'
+        'writing .pt needs PyTorch: pip install -e ".[convert]"'
     ) from None
   return torch
 

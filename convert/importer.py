@@ -6,6 +6,8 @@ import itertools
 import os
 import pathlib
 import shutil
+import tempfile
+import time
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +35,10 @@ _LPIPS = (
     "half of an LPIPS network; give torchvision's vgg16 or alexnet and LPIPS'"
     " lin weights (vgg.pth, alex.pth) together"
 )
+
+
+_STAGING = ".convert-"
+_ABANDONED = 24 * 3600  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +83,12 @@ def import_files(
   if dst.exists() and not dst.is_dir():
     raise UserError(f"{dst} is a file; --dst is the weight folder to write")
   is_new = not dst.exists()
+  dst.mkdir(parents=True, exist_ok=True)
+  _sweep(dst)
   # Inside `dst`, which may be a file system of its own.
-  staging = dst / f".convert-{os.getpid()}"
+  staging = pathlib.Path(tempfile.mkdtemp(prefix=_STAGING, dir=dst))
   try:
-    staging.mkdir(parents=True)
-    for name, staged in _convert_all(paths, from_folder, staging).items():
-      _move(staged, dst / name)
+    _install(_convert_all(paths, from_folder, staging), dst, staging)
   finally:
     shutil.rmtree(staging, ignore_errors=True)
     if is_new and dst.exists() and not any(dst.iterdir()):
@@ -291,11 +297,36 @@ def _stage_arrays(
   return _Staged(name, len(_PREFERENCE), path, _digest(arrays), where)
 
 
-def _move(staged: pathlib.Path, target: pathlib.Path) -> None:
-  """Puts a finished folder or file in place of what was there."""
-  target.parent.mkdir(parents=True, exist_ok=True)
-  if staged.is_file():
-    target = target.with_name(f"{target.name}{staged.suffix}")
-  if target.is_dir():
-    target.rename(staged.with_name(f"old-{staged.name}"))
-  staged.rename(target)
+def _install(
+    finished: Mapping[str, pathlib.Path],
+    dst: pathlib.Path,
+    staging: pathlib.Path,
+) -> None:
+  """Puts finished folders and files in place: all of them or none."""
+  moved: list[tuple[pathlib.Path, pathlib.Path | None]] = []
+  try:
+    for i, (name, staged) in enumerate(finished.items()):
+      target = dst / name
+      if staged.is_file():
+        target = target.with_name(f"{target.name}{staged.suffix}")
+      target.parent.mkdir(parents=True, exist_ok=True)
+      old = None
+      if target.exists():
+        old = staging / f"old-{i}"
+        target.rename(old)
+      moved.append((target, old))
+      staged.rename(target)
+  except BaseException:
+    for i, (target, old) in enumerate(reversed(moved)):
+      if target.exists():
+        target.rename(staging / f"undone-{i}")
+      if old is not None:
+        old.rename(target)
+    raise
+
+
+def _sweep(dst: pathlib.Path) -> None:
+  """Removes what conversions left that were killed days ago."""
+  for folder in dst.glob(f"{_STAGING}*"):
+    if time.time() - folder.stat().st_mtime > _ABANDONED:
+      shutil.rmtree(folder, ignore_errors=True)

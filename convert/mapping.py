@@ -280,6 +280,8 @@ def _check_constant(value, constant, key, what) -> None:
         f"{what}: {key} has shape {np.shape(value)}, expected"
         f" {constant.value.shape}"
     )
+  if not constant.fixed and np.asarray(value).dtype.kind not in "iu":
+    raise UserError(f"{what}: {key} is no whole number; the file is damaged")
   if constant.fixed and not np.allclose(value, constant.value, atol=1e-6):
     raise UserError(
         f"{what}: {key} is not the fixed filter this network is built with;"

@@ -278,7 +278,13 @@ def convert(part: Part) -> tuple[nn.Module, Converted]:
         f"{part.name}: the file has no latent_avg, which its latents are"
         " relative to"
     )
-  average = np.asarray(average, np.float32)
+  average = np.asarray(average)
+  if average.dtype.kind != "f" or not np.isfinite(average).all():
+    raise UserError(
+        f"{part.name}: latent_avg holds something else than finite numbers;"
+        " the file is damaged"
+    )
+  average = average.astype(np.float32)
   if average.shape not in (shape, (1, shape[1]), (shape[1],)):
     raise UserError(
         f"{part.name}: latent_avg has shape {average.shape}, expected {shape}"

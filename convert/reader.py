@@ -126,7 +126,7 @@ def _load_torch(file) -> Any:
     import torch
   except ImportError as e:
     raise Unreadable(
-        'needs PyTorch to be read: pip install "sfe_jax[convert]"'
+        'needs PyTorch to be read: pip install -e ".[convert]"'
     ) from e
   try:
     with torch.serialization.safe_globals([argparse.Namespace]):

@@ -5,11 +5,12 @@
 ensure_environment() {
   local extras=$1 python=${PYTHON:-python3} stamp
   cd "$(dirname "${BASH_SOURCE[0]}")/.." || return
-  if [ ! -x .venv/bin/python ]; then
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-      echo "sfe_jax needs Python 3.11 or newer; PYTHON=python3.12 bash $0" >&2
+  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || {
+      echo "sfe_jax needs Python 3.11 or 3.12; PYTHON=python3.12 bash $0" >&2
       return 2
     }
+    rm -rf .venv
     "$python" -m venv .venv || return
   fi
   stamp=".venv/installed-$(echo "$extras" | cat - setup.py | cksum | cut -d' ' -f1)"
@@ -32,4 +33,30 @@ install_cpu_torch() {
   else
     .venv/bin/python -m pip install -q "torch==2.13.0"
   fi
+}
+
+# JAX's plugin for an accelerator: cuda12, cuda13 or tpu.
+ensure_accelerator() {
+  [ -e ".venv/installed-$1" ] && return
+  echo "installing jax[$1] into .venv ..."
+  .venv/bin/python -m pip install -q "jax[$1]" && touch ".venv/installed-$1"
+}
+
+# Runs a command, or only prints it where dry_run is set.
+run() {
+  if [ -n "${dry_run:-}" ]; then
+    printf '%q ' "$@" && echo
+  else
+    "$@"
+  fi
+}
+
+# Moves --dry-run, wherever it stands, from the arguments into dry_run; the
+# others are left in the array `arguments`.
+parse_dry_run() {
+  arguments=()
+  dry_run=
+  for argument in "$@"; do
+    if [ "$argument" = --dry-run ]; then dry_run=1; else arguments+=("$argument"); fi
+  done
 }

@@ -26,6 +26,7 @@ from sfe_jax.architecture import Architecture
 from sfe_jax.directions import Registry
 from sfe_jax.editor import Editor, guess_domain
 from sfe_jax.errors import UserError
+from sfe_jax.models.stylegan2 import Generator
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("weights", None, "Weight folder (python -m convert).")
@@ -194,7 +195,8 @@ def _range(low: float | None, high: float | None) -> str:
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    generator = weights.module(pathlib.Path(FLAGS.weights) / "generator")
+    folder = pathlib.Path(FLAGS.weights) / "generator"
+    generator = weights.module(folder, Generator)
   else:
     generator = Architecture().build().generator
   registry = Registry.load(
@@ -253,8 +255,11 @@ class Run:
           bar.update(len(pending))
           pending = []
       if pending:
-        self._process(pending)
-        bar.update(len(pending))
+        # Filled up, so that the last batch needs no compilation of its own.
+        fill = FLAGS.batch_size if total > FLAGS.batch_size else 0
+        count = len(pending)
+        self._process(pending + pending[-1:] * (fill - count), count)
+        bar.update(count)
     if FLAGS.grid and self._rows:
       self._write_grid()
 
@@ -264,8 +269,10 @@ class Run:
     mask = read_mask(FLAGS.mask, name, size) if FLAGS.mask else None
     return name, picture, mask
 
-  def _process(self, pending) -> None:
+  def _process(self, pending, count: int | None = None) -> None:
+    """Edits one batch, of which the first `count` are written."""
     names, pictures, masks = zip(*pending)
+    names = names[:count]
     pictures = np.stack(pictures)
     background = np.stack(masks) if FLAGS.mask else None
     inversion = self._editor.invert(pictures)
@@ -281,7 +288,7 @@ class Run:
       columns.append(out)
       self._write(job.folder, names, out)
     if FLAGS.grid:
-      self._rows += [list(row) for row in zip(*columns)]
+      self._rows += [list(row) for row in zip(*columns)][:count]
       del self._rows[_GRID_ROWS:]
 
   def _write(self, folder, names, pictures) -> None:
@@ -291,6 +298,8 @@ class Run:
       logging.info("wrote %s", path)
 
   def _write_grid(self) -> None:
+    if len(self._rows) == _GRID_ROWS:
+      logging.info("the grid shows the first %d pictures", _GRID_ROWS)
     titles = ["input", "inversion", *(job.title for job in self._jobs)]
     path = self._out / "grid.png"
     images.write(path, images.grid(self._rows, titles))

@@ -20,6 +20,10 @@ import numpy as np
 from sfe_jax import directions, images, pipeline, runtime, weights
 from sfe_jax.architecture import Architecture, Models, Weights
 from sfe_jax.errors import UserError
+from sfe_jax.models.e4e import E4E
+from sfe_jax.models.feature_editor import FeatureEditor
+from sfe_jax.models.inverter import Inverter
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
 
 Strength = float | np.ndarray | Sequence[float]
@@ -33,13 +37,25 @@ _SOURCES = {
 }
 
 
+_NETWORKS = {
+    "generator": Generator,
+    "inverter": Inverter,
+    "feature_editor": FeatureEditor,
+    "e4e": E4E,
+}
+
+
 def guess_domain(resolution: int) -> str:
   """Which table of directions fits: the published car model has 512 px."""
   return "cars" if resolution == 512 else "faces"
 
 
 class Editor:
-  """Inverts and edits images; one compilation per batch shape.
+  """Inverts and edits images; compiles once for `batch_size` images.
+
+  Fewer images than `batch_size` compile for their own number.  Results stay on
+  the device: at 1024 px one inversion takes 34 MB and one edited image 45 MB
+  in float32.
 
   Attributes:
     models: the networks.
@@ -117,9 +133,12 @@ class Editor:
           f"{folder} lacks {files}; convert the official file into it with"
           f" python -m convert --src FILE --dst {folder}"
       )
+    runtime.enable_compilation_cache()
     modules, variables = {}, {}
-    for name in _SOURCES:
-      modules[name], variables[name] = weights.read(folder / name, dtype=dtype)
+    for name, network in _NETWORKS.items():
+      modules[name], variables[name] = weights.read(
+          folder / name, network, dtype=dtype
+      )
     models = Models(**modules)
     return cls(
         models,
@@ -139,6 +158,7 @@ class Editor:
       **options: Any,
   ) -> "Editor":
     """An editor with random weights: for trying the pipeline, not photos."""
+    runtime.enable_compilation_cache()
     models = architecture.build(dtype)
     keys = jax.random.split(jax.random.key(seed), len(_SOURCES))
     variables = {
@@ -273,16 +293,14 @@ class Editor:
     return batch.astype(np.float32)
 
   def _in_batches(self, function: Callable[..., Any], *rows: Any) -> Any:
-    """Runs over equal batches; the last is padded so that one shape compiles.
+    """Runs over batches; the last is padded so that one shape compiles.
 
     Args:
       function: takes pytrees with a leading axis, returns one.
       *rows: pytrees of n rows.
     """
-    n = jax.tree.leaves(rows)[0].shape[0]
-    count = -(-n // self.batch_size)
-    size = -(-n // count)
-    if count == 1:
+    n, size = jax.tree.leaves(rows)[0].shape[0], self.batch_size
+    if n <= size:
       return function(*rows)
     outputs = []
     for start in range(0, n, size):

@@ -1,5 +1,6 @@
 """How our programs start: compilation cache, errors as one line."""
 
+import errno
 import io
 import logging as std_logging
 import os
@@ -13,6 +14,10 @@ from absl import app, flags, logging
 
 from sfe_jax.errors import UserError
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_HOME = pathlib.Path(__file__).resolve().parents[1]
+_PACKAGES = ("sfe_jax", "convert", "tests")
+
 
 def enable_compilation_cache() -> None:
   """Keeps compiled code in ~/.cache/sfe_jax between runs.
@@ -25,7 +30,7 @@ def enable_compilation_cache() -> None:
       or jax.config.jax_compilation_cache_dir
   ):
     return
-  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
   jax.config.update(
       "jax_compilation_cache_dir", str(pathlib.Path(root) / "sfe_jax" / "xla")
   )
@@ -60,14 +65,15 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     handler.python_handler.setStream(_BesideBars())
     if flags.FLAGS["verbosity"].using_default_value:
       logging.set_verbosity(logging.INFO)
+    enable_compilation_cache()
     try:
       return main(argv)
     except UserError as error:
       _fail(str(error))
     except OSError as error:  # A full disk, a folder without permission.
-      if error.filename is None:
+      if error.filename is None and error.errno not in _DISK_FULL:
         raise
-      _fail(f"{error.filename}: {error.strerror}")
+      _fail(f"{error.filename or 'writing'}: {error.strerror}")
     except KeyboardInterrupt:
       sys.exit(130)
 
@@ -90,12 +96,9 @@ def _is_ours_or_warning(record: std_logging.LogRecord) -> bool:
 
   What clu tells is what we asked it to.
   """
-  path = pathlib.Path(record.pathname).parts
-  return (
-      record.levelno >= std_logging.WARNING
-      or "site-packages" not in path
-      or "clu" in path
-  )
+  path = pathlib.Path(record.pathname)
+  ours = any(path.is_relative_to(_HOME / name) for name in _PACKAGES)
+  return record.levelno >= std_logging.WARNING or ours or "clu" in path.parts
 
 
 def _fail(message: str) -> None:

@@ -71,6 +71,7 @@ def write(
   folder.parent.mkdir(parents=True, exist_ok=True)
   new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
   old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+  shutil.rmtree(new, ignore_errors=True)  # of a killed process of this number
   try:
     new.mkdir()
     with ocp.StandardCheckpointer() as checkpointer:
@@ -120,13 +121,23 @@ def describe(folder: str | os.PathLike) -> dict[str, Any]:
   return document
 
 
-def module(folder: str | os.PathLike, **options: Any) -> nn.Module:
+def module(
+    folder: str | os.PathLike,
+    expected: type[nn.Module] | None = None,
+    **options: Any,
+) -> nn.Module:
   """The network a folder holds, with `options` such as dtype; reads no array.
 
   Raises:
-    UserError: nothing there, or an unknown network.
+    UserError: nothing there, or another network than `expected`.
   """
-  return build(describe(folder), folder, **options)
+  network = build(describe(folder), folder, **options)
+  if expected is not None and not isinstance(network, expected):
+    raise UserError(
+        f"{folder} holds a {type(network).__name__}, expected a"
+        f" {expected.__name__}; convert the official file again"
+    )
+  return network
 
 
 def build(document: Mapping[str, Any], where: Any, **options: Any) -> nn.Module:
@@ -148,23 +159,27 @@ def build(document: Mapping[str, Any], where: Any, **options: Any) -> nn.Module:
         key: tuple(value) if isinstance(value, list) else value
         for key, value in document["sizes"].items()
     }
+    if _NOT_SIZES & sizes.keys():
+      raise KeyError(f"{min(_NOT_SIZES & sizes.keys())} is no size")
     return NETWORKS[name](**sizes, **options)
   except (AttributeError, KeyError, TypeError) as error:
     raise UserError(f"{where}: sizes do not make a {name}: {error}") from None
 
 
 def read(
-    folder: str | os.PathLike, **options: Any
+    folder: str | os.PathLike,
+    expected: type[nn.Module] | None = None,
+    **options: Any,
 ) -> tuple[nn.Module, dict[str, Any]]:
   """Reads one network: its module, `options` such as dtype, and variables.
 
   Raises:
-    UserError: nothing there, an unknown network, or arrays that do not fit.
+    UserError: nothing there, another network than `expected`, or arrays that
+      do not fit.
   """
   folder = pathlib.Path(folder)
-  document = describe(folder)
-  network = build(document, folder, **options)
-  _check_files(folder, document.get("files", {}))
+  network = module(folder, expected, **options)
+  _check_files(folder, describe(folder).get("files", {}))
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   path = folder.absolute() / _VARIABLES
   try:

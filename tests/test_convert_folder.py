@@ -1,13 +1,15 @@
 """Folders of official files as a whole: junk, copies, conflicts."""
 
+import contextlib
 import logging
 import os
+import pathlib
 import zipfile
 
 import numpy as np
 import pytest
 
-from convert import export
+from convert import export, importer
 from sfe_jax import weights
 from sfe_jax.directions import Registry
 from sfe_jax.errors import UserError
@@ -192,6 +194,39 @@ def test_conversion_replaces_and_keeps_the_rest(tmp_path):
   assert numbers(dst / "feature_editor") == bias(1)
   assert tree(dst / "delta_mapper") == mapper
   assert len(list(dst.iterdir())) == 2
+
+
+@pytest.mark.parametrize("fails_at", (1, 2, 3))
+def test_a_failed_replacement_is_undone(tmp_path, monkeypatch, fails_at):
+  """The disk fails while finished networks are put in place."""
+  src, dst = tmp_path / "src.pt", tmp_path / "dst"
+  write(src, editor_state(0))
+  write(tmp_path / "e.pt", state("delta_mapper"))
+  both = ("--src", src, "--src", tmp_path / "e.pt", "--dst", dst)
+  run(*both)
+  write(src, editor_state(1))
+  before = tree(dst)
+  moves = []
+  original = pathlib.Path.rename
+
+  def rename(path, target):
+    into_dst = pathlib.Path(target).parent == dst
+    if into_dst and path.parent.name.startswith(".convert-"):
+      moves.append(path)
+      if len(moves) == fails_at:
+        raise OSError(28, "No space left on device", str(target))
+    return original(path, target)
+
+  monkeypatch.setattr(pathlib.Path, "rename", rename)
+  with pytest.raises(OSError) if fails_at < 3 else contextlib.nullcontext():
+    importer.import_files([src, tmp_path / "e.pt"], dst)
+  monkeypatch.undo()
+  if fails_at < 3:
+    assert tree(dst) == before
+    assert numbers(dst / "feature_editor") == bias(0)
+  else:
+    assert numbers(dst / "feature_editor") == bias(1)
+  assert not list(dst.glob(".convert-*"))
 
 
 def test_weights_inside_the_source_folder(tmp_path):

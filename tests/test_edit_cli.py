@@ -1,5 +1,6 @@
 """The editing command line on tiny random networks."""
 
+import functools
 import json
 import logging
 import os
@@ -13,12 +14,15 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from sfe_jax import Editor, edit, images
+from sfe_jax import Editor, edit, images, weights
 from sfe_jax.errors import UserError
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZE = 64
+
+
+_ORIGINAL_LOAD = Editor.load
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +42,17 @@ def editor(folder):
   return Editor.load(folder)
 
 
+@functools.cache
+def _load(folder, **options):
+  """Every editor is compiled once."""
+  return _ORIGINAL_LOAD(folder, **options)
+
+
 @pytest.fixture
-def run(folder, editor, tmp_path, monkeypatch):
+def run(folder, tmp_path, monkeypatch):
   """Runs the command line in an empty folder with an editor compiled once."""
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(Editor, "load", lambda *_, **__: editor)
+  monkeypatch.setattr(Editor, "load", _load)
 
   def run(*argv, weights=True):
     if weights:
@@ -385,3 +395,13 @@ def test_exit_codes_and_imports(folder, editor, tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ") and message in line
+
+
+def test_random_weights_need_no_folder(run, monkeypatch):
+  monkeypatch.setattr(edit, "Architecture", lambda: tiny.ARCHITECTURE)
+  monkeypatch.setattr(weights, "init", lambda network, _: tiny.fill(network))
+  save("a.png", tiny.pictures(1)[0])
+  flags_of_quickstart = ("--random_weights", "--inversion", "--grid")
+  assert run("--image", "a.png", *flags_of_quickstart, weights=False) == 0
+  assert images.read("out/inversion/a.jpg").shape == (64, 64, 3)
+  assert pathlib.Path("out/grid.png").exists()

@@ -1,6 +1,8 @@
 """The Python API on tiny random networks."""
 
+import collections
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -102,22 +104,28 @@ def test_background_is_not_edited(editor, inversion):
 
 
 def test_compiles_once_per_shape(monkeypatch, folder):
-  traces = []
+  traces = collections.Counter()
 
-  def counted(*args):
-    traces.append(1)
-    return original(*args)
+  def count(name):
+    original = getattr(pipeline, name)
 
-  original = pipeline.edit
-  monkeypatch.setattr(pipeline, "edit", counted)
-  editor = tiny.editor(folder=folder)
-  inversion = editor.invert(tiny.pictures(1))
+    def counted(*args):
+      traces[name] += 1
+      return original(*args)
+
+    monkeypatch.setattr(pipeline, name, counted)
+
+  for name in ("invert", "reconstruct", "edit"):
+    count(name)
+  editor = tiny.editor(folder=folder, batch_size=2)
+  inversion = editor.invert(tiny.pictures(3))
   for name in W:
     for strength in (1, -2.5):
       editor.edit(inversion, {name: strength})
   editor.edit(inversion, {"age_test": 3, "smile_test": [1, 2, 3]})
-  editor.edit(editor.invert(tiny.pictures(2)[1:]), {})
-  assert len(traces) == 1
+  editor.reconstruct(editor.invert(tiny.pictures(5)))
+  editor.edit(editor.invert(tiny.pictures(2)), {})
+  assert traces == {"invert": 1, "reconstruct": 1, "edit": 1}
 
 
 @pytest.mark.parametrize(
@@ -164,6 +172,16 @@ def test_load_reads_what_was_written(tmp_path):
   close(loaded.invert(picture).f_k, tiny.shared().invert(picture).f_k)
   (tmp_path / "e4e" / "network.json").write_text("{")
   with pytest.raises(UserError, match="cannot be read"):
+    Editor.load(tmp_path)
+
+
+def test_load_refuses_another_network(tmp_path):
+  tiny.write_weights(tmp_path)
+  shutil.rmtree(tmp_path / "generator")
+  (tmp_path / "e4e").rename(tmp_path / "generator")
+  tiny.write_weights(tmp_path / "again")
+  (tmp_path / "again" / "e4e").rename(tmp_path / "e4e")
+  with pytest.raises(UserError, match="holds a E4E, expected a Generator"):
     Editor.load(tmp_path)
 
 

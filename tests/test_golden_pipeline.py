@@ -128,4 +128,6 @@ def test_nothing_is_computed_twice(first):
         weights, inversion, edit, edit
     )
   cost = lowered.compile().cost_analysis()
-  assert cost["flops"] / 1e9 <= 1.15 * limit
+  gflop = cost["flops"] / 1e9
+  print(f"{'edit' if first else 'further edit'}: {gflop:.0f} GFLOP")
+  assert 0.9 * limit <= gflop <= 1.15 * limit

@@ -368,5 +368,5 @@ def test_without_torch(tmp_path, monkeypatch):
   np.save(tmp_path / "c.npy", np.ones(3))
   monkeypatch.setitem(sys.modules, "torch", None)
   for name in ("a.pt", "b.pkl"):
-    assert 'pip install "sfe_jax[convert]"' in message_of(tmp_path / name)
+    assert 'pip install -e ".[convert]"' in message_of(tmp_path / name)
   assert reader.read(tmp_path / "c.npy").shape == (3,)

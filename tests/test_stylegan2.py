@@ -87,3 +87,20 @@ def test_any_size(resolution, multiplier):
 def test_widths_must_match_the_resolution():
   with pytest.raises(ValueError, match="one width per power of two"):
     abstract(Generator(64, (8, 8, 8)))
+
+
+def test_bfloat16_keeps_demodulation_and_rgb_in_float32(variables):
+  """Whatever precision the caller chose for the convolutions."""
+  module = TINY.clone(dtype=jnp.bfloat16)
+  with jax.default_matmul_precision("default"):
+    jaxpr = jax.make_jaxpr(
+        lambda w: module.apply(variables, w, method="synthesize")
+    )(latents())
+  dots = [e for e in jaxpr.eqns if e.primitive.name == "dot_general"]
+  small = [e for e in dots if e.outvars[0].aval.ndim == 2]
+  # One style vector and one demodulation per convolution, a style per toRGB.
+  assert len(small) == 2 * TINY.convs + TINY.blocks
+  for e in small:
+    assert e.outvars[0].aval.dtype == jnp.float32
+    assert e.params["precision"] == 2 * (jax.lax.Precision.HIGHEST,)
+  assert jaxpr.out_avals[0].dtype == jnp.float32

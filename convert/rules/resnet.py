@@ -2,7 +2,10 @@
 
 from convert import mapping
 from convert.family import Family, State, count
+from sfe_jax.errors import UserError
 from sfe_jax.models.resnet import ResNet50
+
+_CLASSES = 1000
 
 RULES = (
     mapping.Rule("conv1", "conv1", mapping.CONV),
@@ -24,7 +27,16 @@ RULES = (
 
 
 def build(state: State) -> ResNet50:
-  """The module with the sizes of the official tensors."""
+  """The module with the sizes of the official tensors.
+
+  Raises:
+    UserError: the file is torchvision's classifier, whose names are the same.
+  """
+  if len(state.get("fc.weight", ())) == _CLASSES:
+    raise UserError(
+        f"moco: fc.weight has {_CLASSES} classes: this is torchvision's"
+        " resnet50; the loss needs moco_v2_800ep_pretrain.pt"
+    )
   return ResNet50(
       depths=tuple(
           count(state, f"layer{s}.{{i}}.conv1.weight") for s in range(1, 5)

@@ -156,7 +156,9 @@ class EqualLinear(nn.Module):
         nn.initializers.constant(self.bias_init / self.lr_mul),
         (self.features,),
     )
-    return x @ (kernel * (self.lr_mul / math.sqrt(d))) + bias * self.lr_mul
+    # Small products that scale whole feature maps: always full float32.
+    kernel = kernel * (self.lr_mul / math.sqrt(d))
+    return jnp.matmul(x, kernel, precision="highest") + bias * self.lr_mul
 
 
 def _shifted_fir(x: jax.Array, axis: int, stride: int) -> jax.Array:
@@ -278,4 +280,4 @@ def adaptive_avg_pool(x: jax.Array, out: int) -> jax.Array:
   """
   _, h, w, _ = x.shape
   rows, cols = _pool_matrix(h, out), _pool_matrix(w, out)
-  return jnp.einsum("oh,nhwc,pw->nopc", rows, x, cols)
+  return jnp.einsum("oh,nhwc,pw->nopc", rows, x, cols, precision="highest")

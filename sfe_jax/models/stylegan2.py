@@ -99,7 +99,9 @@ class StyleConv(nn.Module):
     """Transforms (n, h, w, in_features); noise is (1 or n, h', w', 1)."""
     style = style.astype(jnp.float32)
     kernel = self.kernel * (1.0 / math.sqrt(9 * self.in_features))
-    norms = (style * style) @ jnp.sum(kernel * kernel, (0, 1))
+    norms = jnp.matmul(
+        style * style, jnp.sum(kernel * kernel, (0, 1)), precision="highest"
+    )
     demodulation = lax.rsqrt(norms + 1e-8)
     x = x.astype(self.dtype) * style[:, None, None].astype(self.dtype)
     kernel = kernel.astype(self.dtype)
