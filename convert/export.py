@@ -68,7 +68,7 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
   if not networks and not arrays:
     raise UserError(f"{src}: no weight folder; python -m convert makes one")
   dst.mkdir(parents=True, exist_ok=True)
-  for folder in tqdm.tqdm(networks, unit="network"):
+  for folder in tqdm.tqdm(networks, unit="network", disable=None):
     name = folder.relative_to(src).as_posix()
     target = dst / f"{name}.pt"
     save(target, contents(src, name))

@@ -136,7 +136,7 @@ def _convert_all(
   networks: list[_Staged] = []
   features: list[tuple[pathlib.Path, official.Found]] = []
   lin: dict[pathlib.Path, official.State] = {}
-  for path in tqdm.tqdm(paths, unit="file", disable=len(paths) < 2):
+  for path in tqdm.tqdm(paths, unit="file", disable=len(paths) < 2 or None):
     found = _find(path, path in from_folder)
     if found is None:
       continue

@@ -6,6 +6,10 @@ ensure_environment() {
   local extras=$1 python=${PYTHON:-python3} stamp
   cd "$(dirname "${BASH_SOURCE[0]}")/.." || return
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    command -v "$python" >/dev/null || {
+      echo "$python: no such program; set PYTHON to a Python 3.11 or 3.12" >&2
+      return 2
+    }
     "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || {
       echo "sfe_jax needs Python 3.11 or 3.12; PYTHON=python3.12 bash $0" >&2
       return 2
@@ -19,7 +23,10 @@ ensure_environment() {
     *,dev,* | *,convert,*) install_cpu_torch || return ;;
   esac
   echo "installing sfe_jax into .venv ..."
-  .venv/bin/python -m pip install -q -e ".${extras:+[$extras]}" && touch "$stamp"
+  # compat: a clone named sfe_jax would otherwise hide the package inside it
+  # from scripts in the folder above.
+  .venv/bin/python -m pip install -q --config-settings editable_mode=compat \
+    -e ".${extras:+[$extras]}" && touch "$stamp"
 }
 
 # PyTorch reads official files and checks parity; its default Linux package

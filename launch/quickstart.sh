@@ -4,8 +4,12 @@
 #   bash launch/quickstart.sh                       the example, random weights
 #   bash launch/quickstart.sh photo.jpg weights     yours, with your weights
 set -euo pipefail
-picture=${1:+$(realpath "$1")}
-weights=${2:+$(realpath "$2")}
+if [ $# -eq 1 ] || [ $# -gt 2 ]; then
+  echo "usage: bash launch/quickstart.sh [PHOTO WEIGHTS]" >&2
+  exit 2
+fi
+picture=${1:+$(realpath -- "$1")}
+weights=${2:+$(realpath -- "$2")}
 source "$(dirname "$0")/environment.sh"
 ensure_environment ""
 

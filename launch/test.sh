@@ -6,5 +6,5 @@
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 ensure_environment dev,train
-.venv/bin/ruff check .
+[ $# -gt 0 ] || .venv/bin/ruff check .
 exec .venv/bin/python -m pytest -q "$@"

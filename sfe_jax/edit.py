@@ -58,8 +58,11 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_bool("list_edits", False, "List the edits and exit.")
 flags.DEFINE_bool("json", False, "With --list_edits: as JSON.")
-flags.DEFINE_string(
-    "domain", None, "Table of edits: faces or cars; guessed by default."
+flags.DEFINE_enum(
+    "domain",
+    None,
+    ["faces", "cars", "none"],
+    "Table of edits; guessed by default. none: your own directions alone.",
 )
 flags.DEFINE_enum(
     "dtype", "float32", ["float32", "bfloat16"], "Compute dtype."
@@ -100,6 +103,8 @@ def parse_edits(specs: Sequence[str], registry: Registry) -> list[Job]:
       strengths = [float(s) for s in text.split(",")]
     except ValueError:
       strengths = []
+    if "=" in name:
+      raise UserError(f"--edit {spec}: give every edit its own --edit")
     if not name or not strengths or not np.isfinite(strengths).all():
       raise UserError(
           f"--edit {spec}: write NAME=STRENGTH, e.g. age=5, or age=-5,0,5"
@@ -170,8 +175,10 @@ def read_mask(mask: str, name: str, size: int) -> np.ndarray:
   return images.read_mask(path, size)
 
 
-def list_edits(registry: Registry, as_json: bool) -> str:
-  """The edits as a table, or as JSON."""
+def list_edits(
+    registry: Registry, as_json: bool, with_missing: bool = True
+) -> str:
+  """The edits as a table, or as JSON; tells which cannot be used, and why."""
   rows = registry.describe()
   if as_json:
     return json.dumps([dataclasses.asdict(r) for r in rows], indent=1)
@@ -180,7 +187,7 @@ def list_edits(registry: Registry, as_json: bool) -> str:
   for row in rows:
     line = f"{row.name:{width}}{_range(row.low, row.high):12}{row.family:22}"
     lines.append(line + row.effect)
-    if not row.available:
+    if with_missing and not row.available:
       lines.append(f"{'':{width}}not available: {row.missing}")
   return "\n".join(lines)
 
@@ -243,7 +250,8 @@ class Run:
     """Works through pictures given by output name."""
     pending: list[tuple[str, np.ndarray, np.ndarray | None]] = []
     total = len(named)
-    with tqdm.tqdm(total=total, unit="picture", disable=total < 2) as bar:
+    hidden = total < 2 or None  # None: where nobody watches
+    with tqdm.tqdm(total=total, unit="picture", disable=hidden) as bar:
       for name, path in named.items():
         try:
           pending.append(self._read(name, path))
@@ -309,7 +317,8 @@ class Run:
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if FLAGS.list_edits:
-    sys.stdout.write(list_edits(_registry(), FLAGS.json) + "\n")
+    table = list_edits(_registry(), FLAGS.json, bool(FLAGS.weights))
+    sys.stdout.write(table + "\n")
     return 0
   if not FLAGS.weights and not FLAGS.random_weights:
     raise UserError(
@@ -323,7 +332,10 @@ def main(_: Sequence[str]) -> int:
     raise UserError("nothing to do: give --edit, --inversion or --grid")
   registry = _registry()
   jobs = parse_edits(FLAGS.edit, registry)
+  pathlib.Path(FLAGS.out).mkdir(parents=True, exist_ok=True)
+  logging.info("loading %s", FLAGS.weights or "random weights")
   run = Run(_load(registry), jobs)
+  logging.info("the first picture on a machine waits a minute for compilation")
   run(named)
   for path, reason in run.skipped.items():
     prefix = "" if str(path) in reason else f"{path}: "

@@ -160,10 +160,9 @@ class Editor:
     """An editor with random weights: for trying the pipeline, not photos."""
     runtime.enable_compilation_cache()
     models = architecture.build(dtype)
-    keys = jax.random.split(jax.random.key(seed), len(_SOURCES))
     variables = {
-        name: weights.init(getattr(models, name), key)
-        for name, key in zip(_SOURCES, keys)
+        name: jax.device_put(weights.random(getattr(models, name), seed))
+        for name in _SOURCES
     }
     no_folder = registry("weights", models)
     return cls(models, Weights(**variables), no_folder, **options)

@@ -8,14 +8,18 @@ A folder is written beside its place and renamed, so it is whole or absent.
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
+import re
 import shutil
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from sfe_jax.architecture import NETWORKS
@@ -42,6 +46,29 @@ def init(network: nn.Module, rng: jax.Array) -> Any:
     return network.lazy_init(rng, *network.example_inputs())
 
   return lazily(rng)
+
+
+def random(network: nn.Module, seed: int = 0) -> Any:
+  """Random variables that keep signals at a sensible scale, drawn in seconds.
+
+  Unlike `init` it compiles nothing and does not ask the layers: what a variable
+  is follows from its name.  For trying things, not for training.
+  """
+
+  def draw(path, spec) -> np.ndarray:
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    rng = np.random.default_rng(zlib.crc32(f"{name} {seed}".encode()))
+    noise = rng.standard_normal(spec.shape, np.float32)
+    if name.endswith(("scale", "var")):
+      return 1 + 0.1 * np.abs(noise)
+    if name.endswith("kernel") and "affine" not in name:
+      # The generator's convolutions scale their kernels at run time.
+      equalised = re.fullmatch(r"params/conv\d+/kernel", name)
+      fan_in = math.prod(spec.shape[:-1])
+      return noise * np.float32(1 if equalised else fan_in**-0.5)
+    return 0.1 * noise + np.float32("affine/bias" in name)
+
+  return jax.tree_util.tree_map_with_path(draw, abstract(network))
 
 
 def sizes(network: nn.Module) -> dict[str, Any]:
@@ -74,7 +101,15 @@ def write(
   shutil.rmtree(new, ignore_errors=True)  # of a killed process of this number
   try:
     new.mkdir()
-    with ocp.StandardCheckpointer() as checkpointer:
+    # Otherwise Orbax waits for the other processes of a run.
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix="weights",
+    )
+    with ocp.StandardCheckpointer(
+        multiprocessing_options=alone
+    ) as checkpointer:
       checkpointer.save(new / _VARIABLES, jax.device_get(variables))
     document = {
         "format": FORMAT,

@@ -14,7 +14,7 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from sfe_jax import Editor, edit, images, weights
+from sfe_jax import Editor, edit, images
 from sfe_jax.errors import UserError
 from tests import tiny
 
@@ -378,9 +378,10 @@ def test_exit_codes_and_imports(folder, editor, tmp_path):
   lines = done.stderr.splitlines()
   lines = [x for x in lines if x.strip() and "%|" not in x]  # Progress.
   assert lines[0] == "age 20 is outside the useful range -10..10"
-  assert lines[1] == f"wrote out/{path}"
-  assert lines[2].startswith("skipped: in/b.png: not a readable image")
-  assert lines[3:] == ["1 of 2 pictures skipped"]
+  assert lines[1] == f"loading {folder}"
+  assert lines[3] == f"wrote out/{path}"
+  assert lines[4].startswith("skipped: in/b.png: not a readable image")
+  assert lines[5:] == ["1 of 2 pictures skipped"]
   want = edited(editor, tiny.pictures(1), {"age": 20, "smile": 1})
   np.testing.assert_array_equal(pixels(tmp_path / "out" / path), want)
 
@@ -399,7 +400,6 @@ def test_exit_codes_and_imports(folder, editor, tmp_path):
 
 def test_random_weights_need_no_folder(run, monkeypatch):
   monkeypatch.setattr(edit, "Architecture", lambda: tiny.ARCHITECTURE)
-  monkeypatch.setattr(weights, "init", lambda network, _: tiny.fill(network))
   save("a.png", tiny.pictures(1)[0])
   flags_of_quickstart = ("--random_weights", "--inversion", "--grid")
   assert run("--image", "a.png", *flags_of_quickstart, weights=False) == 0

@@ -1,10 +1,7 @@
 """A whole editor small enough for any test."""
 
 import functools
-import re
-import zlib
 
-import jax
 import numpy as np
 
 from sfe_jax import weights
@@ -27,22 +24,7 @@ ARCHITECTURE = Architecture(
 )
 
 
-def fill(network, seed: int = 0):
-  """Random variables; much faster than compiling the initialisers."""
-
-  def leaf(path, spec):
-    name = jax.tree_util.keystr(path, simple=True, separator="/")
-    seeded = zlib.crc32(f"{name} {seed}".encode())
-    noise = np.random.default_rng(seeded).standard_normal(spec.shape)
-    if name.endswith(("scale", "var")):
-      return np.float32(1 + 0.1 * np.abs(noise))
-    if name.endswith("kernel") and "affine" not in name:
-      fan_in = np.prod(spec.shape[:-1])
-      equalised = re.fullmatch(r"params/conv\d+/kernel", name)
-      return np.float32(noise * (1 if equalised else fan_in**-0.5))
-    return np.float32(0.1 * noise + ("affine/bias" in name))
-
-  return jax.tree_util.tree_map_with_path(leaf, weights.abstract(network))
+fill = weights.random
 
 
 def networks(architecture: Architecture = ARCHITECTURE, seed: int = 0):
