@@ -94,25 +94,25 @@ def cars(c: ConfigDict) -> None:
 def smoke(c: ConfigDict) -> None:
   """Tiny sizes and random frozen networks: minutes on a CPU."""
   c.steps = 4
-  c.data.resolution = 64
+  c.data.resolution = 32
   c.data.batch_size = 4
   c.data.validation_count = 4
-  c.model.resolution = 64
-  c.model.channels = (16, 16, 16, 16, 8)
-  c.model.w_dim = 32
+  c.model.resolution = 32
+  c.model.channels = (16, 16, 16, 8)
+  c.model.w_dim = 16
   c.model.mapping_layers = 2
   c.model.e4e_depths = (1, 1, 1, 1)
   c.model.e4e_widths = (8, 8, 16, 16)
-  c.model.encoder_size = 64
-  c.model.k = 5
-  c.model.delta_k = c.model.delta_k - 4
+  c.model.encoder_size = 32
+  c.model.k = 3
+  c.model.delta_k = c.model.delta_k - 6
   c.model.backbone_depths = (1, 1, 1, 1)
   c.model.backbone_widths = (8, 8, 16, 16)
   c.model.fusion_depth = 1
   c.init.random = True
   c.loss.identity_network = "moco"
   c.loss.adversarial_start = 2
-  c.loss.size = 64
+  c.loss.size = 32
   c.compute.precision = "highest"
   c.log.every = 1
   c.log.grid_every = 2

@@ -109,7 +109,9 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any]:
 
 def _write_weights(stage: Stage) -> None:
   """Leaves WORKDIR/weights, which the editor loads."""
-  trained = checkpoint.read_state(FLAGS.workdir)
+  trained = checkpoint.read_state(FLAGS.workdir)  # all processes together
+  if jax.process_index() != 0:
+    return
   state = stage.state.replace(
       params=trained["params"], model_state=trained["model_state"]
   )
@@ -146,7 +148,7 @@ def main(_: Sequence[str]) -> int:
     network, _ = stage.networks(stage.state)[stage.trained]
     workdir.write(FLAGS.workdir, config, stage.trained, network)
   stopped = loop.run(stage, config, FLAGS.workdir, batches, held_out)
-  if stopped is None and jax.process_index() == 0:
+  if stopped is None:
     _write_weights(stage)
   return 130 if stopped == signal.SIGINT else 0
 

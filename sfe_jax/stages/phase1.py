@@ -92,9 +92,7 @@ def build(config: ConfigDict) -> Stage:
       config.loss.regulariser_form,
       config.compute.remat,
   )
-  variables = networks.new_inverter(
-      config, found, jax.random.key(config.seed)
-  )
+  variables = networks.new_inverter(config, found, networks.key(config.seed))
   return common.stage(
       config, found, forward, "inverter", variables, columns=("X^", "X^_w")
   )

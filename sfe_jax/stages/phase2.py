@@ -192,6 +192,11 @@ def build(config: ConfigDict) -> Stage:
   Raises:
     UserError: a network or direction is missing, or sizes do not fit.
   """
+  if not config.init.inverter:
+    raise UserError(
+        "name phase 1's workdir, or a weight folder, with"
+        " --config.init.inverter"
+    )
   found = networks.load(config)
   inverter, variables = networks.trained(
       config.init.inverter, "inverter", dtype=found.models.inverter.dtype
@@ -205,11 +210,10 @@ def build(config: ConfigDict) -> Stage:
   found = dataclasses.replace(
       found,
       models=models,
+      discriminator=found.discriminator if config.edits.inversion else None,
       variables=found.variables | {"inverter": variables},
   )
-  editor = weights.init(
-      models.feature_editor, jax.random.key(config.seed)
-  )
+  editor = weights.init(models.feature_editor, networks.key(config.seed))
   columns = ("X^",) * config.edits.inversion + ("edited",)
   return common.stage(
       config,

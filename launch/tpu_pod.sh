@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Trains on a TPU pod slice; each command acts on all its workers:
+#
+#   export NAME=sfe ZONE=us-central2-b BUCKET=my-bucket
+#   TYPE=v4-32 bash launch/tpu_pod.sh create
+#   bash launch/tpu_pod.sh install           copies HEAD, mounts BUCKET
+#   bash launch/tpu_pod.sh run --config=configs/ffhq_phase1.py \
+#       --config.data.path=/bucket/ffhq --workdir=/bucket/W1
+#   bash launch/tpu_pod.sh delete
+#
+# --dry-run prints what would run.  All workers write the workdir, so it lies in
+# BUCKET (with hierarchical namespace: a checkpoint is renamed when complete).
+set -euo pipefail
+source "$(dirname "$0")/environment.sh"
+parse_dry_run "$@"
+cd "$(dirname "$0")/.."
+action=${arguments[0]:?give create, install, run or delete}
+pod=("${NAME:?name the pod}" "--zone=${ZONE:?set the zone}")
+tpu=(gcloud compute tpus tpu-vm)
+on_all() { run "${tpu[@]}" ssh "${pod[@]}" --worker=all "--command=$1"; }
+
+case $action in
+  create)
+    run "${tpu[@]}" create "${pod[@]}" "--accelerator-type=${TYPE:?e.g. v4-32}" \
+      "--version=${VERSION:-tpu-ubuntu2204-base}" ;;
+  install)
+    run mkdir -p out
+    run git archive --prefix=sfe_jax/ -o out/sfe_jax.tar.gz HEAD
+    run "${tpu[@]}" scp out/sfe_jax.tar.gz "${pod[0]}:" "${pod[1]}" --worker=all
+    on_all "tar xzf sfe_jax.tar.gz && bash sfe_jax/launch/tpu_worker.sh ${BUCKET:?}" ;;
+  run)
+    on_all "cd sfe_jax && .venv/bin/python -m sfe_jax.train --distributed$(
+      printf ' %q' "${arguments[@]:1}")" ;;
+  delete) run "${tpu[@]}" delete "${pod[@]}" --quiet ;;
+  *) echo "unknown action $action: create, install, run or delete" >&2; exit 2 ;;
+esac

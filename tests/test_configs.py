@@ -1,0 +1,207 @@
+"""The configs that ship: they load, and every key of theirs does something."""
+
+import importlib
+import sys
+from unittest import mock
+
+import flax.linen as nn
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from jax import config as jax_config
+from ml_collections import ConfigDict, config_flags
+
+from configs import common
+from sfe_jax import images, runtime, stages, train, weights
+from sfe_jax.architecture import Architecture
+from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.models.iresnet import IResNet
+from sfe_jax.models.lpips import LPIPS
+from sfe_jax.models.resnet import ResNet50
+from tests import tiny, toy_stage
+
+NAMES = ("ffhq_phase1", "ffhq_phase2", "cars_phase1", "cars_phase2")
+VARIANTS = common.VARIANTS
+SMALL = Architecture(
+    resolution=32,
+    channels=(8, 8, 8, 8),
+    w_dim=16,
+    mapping_layers=1,
+    encoder_size=32,
+    k=3,
+    delta_k=3,
+    backbone_depths=(1, 1, 1, 1),
+    backbone_widths=(4, 4, 8, 8),
+    fusion_depth=1,
+    e4e_depths=(1, 1, 1, 1),
+    e4e_widths=(4, 4, 8, 8),
+)
+
+
+def get(name, variant=""):
+  module = importlib.import_module(f"configs.{name}")
+  return module.get_config(variant) if variant else module.get_config()
+
+
+def parse(*args):
+  """The config as the train command reads it."""
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file(
+      "config", lock_config=True, flag_values=values
+  )
+  with mock.patch.object(sys, "argv", ["train", *args]):
+    values(sys.argv)
+  return values.config.copy_and_resolve_references()
+
+
+def flat(config, prefix=""):
+  out = {}
+  for key, value in config.items():
+    if isinstance(value, ConfigDict):
+      out |= flat(value, f"{prefix}{key}.")
+    else:
+      out[prefix + key] = value
+  return out
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variant_loads(name, variant):
+  suffix = f":{variant}" if variant else ""
+  config = parse(f"--config=configs/{name}.py{suffix}")
+  assert flat(config) == flat(get(name, variant))
+  assert config.stage in name and config.stage in stages.STAGES
+  assert config.steps > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_variants_and_keys_are_refused(name):
+  with pytest.raises(ValueError, match="unknown variant 'tiny'; .*:official"):
+    get(name, "tiny")
+  path = f"--config=configs/{name}.py"
+  with pytest.raises((AttributeError, KeyError), match="Did you mean"):
+    parse(path, "--config.loss.lpipz=1")
+  assert parse(path, "--config.loss.lpips=2").loss.lpips == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_release_differs_from_the_paper(name):
+  paper, release = flat(get(name)), flat(get(name, "official"))
+  changed = {k: v for k, v in release.items() if v != paper[k]}
+  want = {
+      "steps": 300_000 if "phase1" in name else 500_000,
+      "loss.adversarial_start": 45_000,
+      "optimizer.learning_rate": 1e-4,
+  }
+  if "phase1" in name:
+    want["loss.regulariser_form"] = "difference"
+  assert changed == want
+  assert paper["steps"] == (37_500 if "phase1" in name else 20_000)
+  assert paper["loss.adversarial_start"] == 14_000
+  assert paper["optimizer.learning_rate"] == 2e-4
+  assert paper["optimizer.disc_learning_rate"] == 1e-4
+  assert paper["data.batch_size"] == 8
+
+
+def test_cars():
+  for phase in ("phase1", "phase2"):
+    config = get(f"cars_{phase}")
+    assert (config.model.k, config.model.delta_k) == (9, 11)
+    assert config.loss.identity == 0.5
+    assert config.loss.identity_network == "moco"
+    assert config.data.resolution == 512
+  smoke = get("cars_phase2", "smoke").model
+  assert smoke.delta_k == smoke.k + 2
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+  """Pictures, and a folder with every network and direction of SMALL."""
+  root = tmp_path_factory.mktemp("places")
+  for i, picture in enumerate(tiny.pictures(12, 32)):
+    images.write(root / "pictures" / f"{i}.png", picture)
+  tiny.write_weights(root / "weights", SMALL)
+  trunk = (SMALL.backbone_depths, SMALL.backbone_widths, (2, 2, 1, 2))
+  for name, network in {
+      "discriminator": Discriminator(32, SMALL.channels),
+      "lpips_vgg": LPIPS("vgg", 4),
+      "moco": ResNet50((1, 1, 1, 1), 4),
+      "iresnet50": IResNet(*trunk, embedding=8, input_size=32),
+  }.items():
+    weights.write(root / "weights" / name, network, tiny.fill(network))
+  (root / "weights/directions").mkdir()
+  for name in ("up", "down"):
+    np.savez(root / f"weights/directions/{name}.npz", np.ones((1, 16)))
+  return root
+
+
+def small(config, places):
+  """`config` at sizes for a test, reading weights from `places`."""
+  sizes = {key: getattr(SMALL, key) for key in config.model}
+  sizes["delta_k"] = SMALL.k
+  config.model.update(sizes)
+  config.data.update({
+      "source": "folder", "path": str(places / "pictures"), "resolution": 32,
+      "batch_size": 2, "validation_count": 2,
+  })  # fmt: skip
+  config.init.weights = str(places / "weights")
+  config.loss.identity_network = "moco"
+  config.steps = 2
+  if config.stage == "phase2":
+    config.init.inverter = str(places / "weights")
+    config.edits.set = "user"
+    config.edits.user = ("up=-1,1", "down=2")
+  return config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_key_is_read(name, places, tmp_path, monkeypatch):
+  """Runs the command on a config that notes which of its keys are used."""
+  config = small(get(name), places)
+  read = set()
+  getitem = ConfigDict.__getitem__
+  owners = {id(config): ""} | {
+      id(value): f"{key}."
+      for key, value in config.items()
+      if isinstance(value, ConfigDict)
+  }
+
+  def noting(self, key):
+    if id(self) in owners:
+      read.add(owners[id(self)] + key)
+    return getitem(self, key)
+
+  built = []
+
+  def build(config, build=stages.build):
+    """Builds the stage, then trains a toy in its place."""
+    built.append(build(config))
+    toy = toy_stage.build(toy_stage.get_config())
+    object.__setattr__(
+        toy, "validate", lambda *args: {"loss": args[2].image[:, 0, 0, 0]}
+    )
+    return toy
+
+  def fill(network: nn.Module, rng):
+    del rng
+    return tiny.fill(network)
+
+  precision = jax_config.jax_default_matmul_precision
+  monkeypatch.setattr(ConfigDict, "__getitem__", noting)
+  # What copies or prints the whole config reads nothing for a purpose.
+  monkeypatch.setattr(train, "_config", lambda: config)
+  monkeypatch.setattr(train.workdir, "write", lambda *args: None)
+  monkeypatch.setattr(runtime, "enable_compilation_cache", lambda: None)
+  monkeypatch.setattr(stages, "build", build)
+  monkeypatch.setattr(weights, "init", fill)
+  if not train.FLAGS.is_parsed():
+    train.FLAGS.mark_as_parsed()
+  with flagsaver.flagsaver(workdir=str(tmp_path / "w")):
+    assert train.main([]) == 0
+  jax_config.update("jax_default_matmul_precision", precision)
+  monkeypatch.undo()
+  assert built[0].trained == (
+      "inverter" if "phase1" in name else "feature_editor"
+  )
+  assert sorted(flat(config).keys() - read) == []

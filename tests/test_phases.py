@@ -1,0 +1,404 @@
+"""Both phases' steps on tiny networks.
+
+  python -m tests.test_phases OUT.npz   steps of both phases on all devices
+"""
+
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sfe_jax import directions, losses, optim, parallel, pipeline
+from sfe_jax.architecture import Models, Weights
+from sfe_jax.directions import cars, faces, families
+from sfe_jax.errors import UserError
+from sfe_jax.models import layers
+from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.models.mappers import LevelsMapper
+from sfe_jax.stages import networks, phase1, phase2
+from sfe_jax.state import Batch, Frozen
+from sfe_jax.steps import Objective, Outputs, Trainer, Variant
+from tests import tiny
+from tests.tiny_phases import ALL, PHASES, STEP, build, config
+
+ROOT = pathlib.Path(__file__).parents[1]
+def run(stage, n=8, size=16, variant=ALL):
+  """(state, metrics) after step number STEP, on all devices."""
+
+  def step(state, frozen, batch, seed):
+    return stage.step(variant, state, frozen, batch, jax.random.key(seed))
+
+  state = stage.state.replace(step=jnp.int32(STEP))
+  out = parallel.pmap(step)(
+      parallel.replicate(state),
+      parallel.replicate(stage.frozen),
+      parallel.split(Batch(tiny.pictures(n, size))),
+      parallel.replicate(np.uint32(0)),
+  )
+  return parallel.unreplicate(out)
+
+
+def named(tree):
+  return {
+      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+@functools.cache
+def stepped(phase):
+  return build(phase), named(run(build(phase)))
+
+
+def close(got, want, tolerance=1e-4):
+  """Equal to rounding, relative to each array's largest element."""
+  assert got.keys() == want.keys()
+  for name, b in want.items():
+    error = np.abs(got[name] - b)
+    if "disc_params" in name:  # Adam's first step is the gradient's sign
+      assert np.mean(error > 1e-6) < 0.02, name
+    else:
+      assert error.max() <= tolerance * max(np.abs(b).max(), 1e-4), name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+  name = "jax_disable_most_optimizations"
+  before = jax.config.read(name)
+  jax.config.update(name, True)
+  yield
+  jax.config.update(name, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def four_devices(tmp_path_factory):
+  """Computes on 4 devices beside the other tests; gives the results."""
+  out = tmp_path_factory.mktemp("four") / "out.npz"
+  environment = os.environ | {
+      "JAX_PLATFORMS": "cpu",
+      "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+      "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+  }
+  process = subprocess.Popen(
+      [sys.executable, "-m", "tests.test_phases", str(out)],
+      cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
+  )  # fmt: skip
+
+  def results():
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return dict(np.load(out))
+
+  yield functools.cache(results)
+  process.kill()
+
+
+def main(out):
+  assert jax.local_device_count() == 4
+  results = {p: named(run(build(p))) for p in PHASES}
+  np.savez(
+      out, **{f"{p}/{k}": x for p, tree in results.items()
+              for k, x in tree.items()}
+  )
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_metrics_of_a_step(phase):
+  stage, got = stepped(phase)
+  names = {k.removeprefix("1/") for k in got if k.startswith("1/")}
+  assert names == {"grad_norm"} | {
+      f"loss/{name}"
+      for name in (
+          "l2", "lpips", "regulariser", "adversarial", "total", "d_main",
+          "d_r1",
+      )
+  }  # fmt: skip
+  values = {k: got[f"1/{k}"] for k in names}
+  assert all(np.isfinite(x) for x in got.values() for x in np.ravel(x))
+  objective = config(phase).loss
+  total = sum(
+      objective.get(k, 0.0) * values[f"loss/{k}"]
+      for k in ("l2", "lpips", "adversarial", "regulariser")
+  )
+  np.testing.assert_allclose(values["loss/total"], total, rtol=1e-5)
+  assert got["0/step"] == STEP + 1
+  old = named(stage.state)
+  moved = [k for k in old if (got[f"0/{k}"] != old[k]).any()]
+  for part in ("params/", "model_state/batch_stats", "disc_params/"):
+    assert any(k.startswith(part) for k in moved), part
+  assert not any("buffers" in k for k in moved)
+
+
+def test_variants_follow_the_schedule():
+  stage = build("phase1", loss__adversarial_start=20)
+  plain, judged = Variant(False, False), Variant(True, False)
+  want = {0: plain, 16: plain, 19: plain, 20: judged, 32: ALL, 33: judged}
+  assert {step: stage.variant(step) for step in want} == want
+  stage = build("phase1", loss__adversarial=0.0)
+  assert {stage.variant(i) for i in range(64)} == {plain}
+  assert stage.state.disc_params is None
+
+
+def test_phase1_outputs():
+  """Regulariser forms, and F_k's blend by step."""
+  settings = config("phase1")
+  models = networks._architecture(settings).build()
+  variables = tiny.fill(models.inverter)
+  params = variables.pop("params")
+  generator = tiny.fill(models.generator)
+  x = jnp.float32(tiny.pictures(2, 16)) / 127.5 - 1
+
+  @jax.jit
+  def outputs(step):
+    frozen = Frozen(generator=generator)
+    outs = [
+        phase1.Forward(models, 0.01, form)(
+            params, variables, frozen, x, step, jax.random.key(0), False
+        )[0]
+        for form in phase1.REGULARISERS
+    ]
+    small = layers.resize_bilinear(x, 32)
+    nets = Weights(generator, {"params": params, **variables})
+    inverted, _ = pipeline.run_inverter(models, nets, small)
+    whole = pipeline.decode(
+        models, nets, inverted.styles, inverted.f_k, inverted.skip
+    )
+    return outs, inverted, whole
+
+  (norm, difference), inverted, whole = outputs(100)
+  f_k, f_w = np.float64(inverted.f_k), np.float64(inverted.f_w)
+  axes = (1, 2, 3)
+  np.testing.assert_allclose(
+      norm.regulariser, np.sqrt((f_k**2).sum(axes)), rtol=1e-5
+  )
+  np.testing.assert_allclose(
+      difference.regulariser, ((f_k - f_w) ** 2).mean(axes), rtol=1e-5
+  )
+  by_step = {s: np.asarray(outputs(s)[0][0].fakes) for s in (0, 50, 100, 300)}
+  for fakes in by_step.values():  # X^_w does not depend on the step
+    np.testing.assert_allclose(fakes[2:], by_step[0][2:], atol=1e-5)
+  np.testing.assert_allclose(by_step[0][:2], by_step[0][2:], atol=1e-5)
+  np.testing.assert_allclose(by_step[100][:2], whole, atol=1e-5)
+  np.testing.assert_allclose(by_step[300], by_step[100], atol=1e-5)
+  assert np.abs(by_step[50] - by_step[100])[:2].max() > 1e-3
+  assert np.abs(by_step[50] - by_step[0])[:2].max() > 1e-3
+
+
+def columns(stage):
+  return list(
+      jax.eval_shape(
+          stage.grid, stage.state, stage.frozen, Batch(tiny.pictures(2, 16))
+      )
+  )
+
+
+def scores(stage):
+  return set(
+      jax.eval_shape(
+          stage.validate, stage.state, stage.frozen, Batch(tiny.pictures(2, 16))
+      )
+  )
+
+
+def test_networks_of_the_ablations():
+  full = build("phase1")
+  modules = full.networks(full.state)
+  assert "fuser" in full.state.params
+  assert modules["inverter"][0].feature_size == 4
+  bare = build("phase1", model__fuser=False)
+  assert "fuser" not in bare.state.params
+  assert columns(bare) == columns(full)
+  other = build("phase1", model__k=3, model__delta_k=3)
+  assert other.networks(other.state)["inverter"][0].feature_size == 8
+  assert columns(other) == columns(full)
+  car = build("cars", model__delta_k=3)
+  assert "delta_block" in car.state.params
+  assert "delta_block" not in build("phase2").state.params
+  assert set(columns(car)) == {"X", "X^", "edited", "X_E'"}
+
+
+def test_losses_of_the_ablations():
+  plain = {"l2", "lpips", "loss", "ms_ssim"}
+  assert scores(build("phase2")) == plain
+  moco = build("phase2", loss__identity_network="moco")
+  assert scores(moco) == plain | {"identity"}
+  assert moco.frozen.identity is not None
+  assert scores(build("phase2", loss__lpips=0.0)) == plain - {"lpips"}
+
+
+def test_without_inversion_nothing_is_judged():
+  stage = build("phase2", edits__inversion=False)
+  assert set(columns(stage)) == {"X", "edited", "X_E'"}
+  assert {stage.variant(i) for i in range(64)} == {Variant(False, False)}
+
+
+def test_without_encoder_e4e_has_no_say():
+  batch = Batch(tiny.pictures(2, 16))
+  for encoder in (True, False):
+    stage = build("phase2", edits__encoder=encoder)
+    grid = jax.jit(stage.grid)
+    before = grid(stage.state, stage.frozen, batch)
+    changed = stage.frozen.replace(
+        e4e=jax.tree.map(lambda x: 1.5 * x, stage.frozen.e4e)
+    )
+    after = grid(stage.state, changed, batch)
+    np.testing.assert_array_equal(before["X^"], after["X^"])
+    same = np.array_equal(before["X_E'"], after["X_E'"])
+    assert same == (not encoder)
+
+
+def test_sets_of_directions():
+  full = phase2._powers(config("phase2", edits__set="full"))
+  small = phase2._powers(config("phase2", edits__set="small"))
+  assert full == faces.TRAINING and small == faces.TRAINING_SMALL
+  assert 0 < len(small) < len(full)
+  settings = config("cars", edits__set="full")
+  assert phase2._powers(settings) == cars.TRAINING
+  settings.edits.set = "small"
+  with pytest.raises(UserError, match="edits.set must be full, small"):
+    phase2._powers(settings)
+  settings.edits.set = "user"
+  settings.edits.user = ("a=1,-2", "b=x")
+  with pytest.raises(UserError, match="'b=x' is not of the form NAME="):
+    phase2._powers(settings)
+
+
+def every_family(space, seed):
+  rng = np.random.default_rng(seed)
+
+  def normal(*shape):
+    return np.float32(0.3 * rng.standard_normal(shape))
+
+  d, n = space.w_dim, space.styles
+  pca = {"mean": normal(1, d), "comp": normal(4, 1, d), "std": normal(4) + 2}
+  mapper = tiny.fill(LevelsMapper(w_dim=d), seed)["params"]
+  return [
+      families.user(normal(d), space),
+      families.interfacegan(normal(1, d), space),
+      families.boundary(normal(1, n * d), space),
+      families.ganspace(pca, 1, 0, 3, space),
+      families.stylespace([(0, seed), (3, 2)], space),
+      families.mapper(mapper, space),
+  ]
+
+
+def test_directions_of_all_families_never_recompile():
+  stage = build("phase2")
+  models = {k: m for k, (m, _) in stage.networks(stage.state).items()}
+  generator = models["generator"]
+  space = families.LatentSpace(
+      generator.styles, generator.style_widths, generator.w_dim
+  )
+  forward = phase2.Forward(Models(**models))
+  variables = {**stage.state.model_state}
+  x = jnp.float32(tiny.pictures(2, 16)) / 127.5 - 1
+  traces = []
+
+  @jax.jit
+  def edited(frozen, rng):
+    traces.append(1)
+    params = stage.state.params
+    out, _ = forward(params, variables, frozen, x, 0, rng, False)
+    return out.targets[2:], phase2.sample(frozen.directions, rng)
+
+  seen = set()
+  for seed in (1, 2):
+    data = every_family(space, seed)
+    powers = {str(i): (1.0 + i, -1.0 - i)[: 1 + i % 2] for i in range(6)}
+    edits = phase2.direction_set(data, powers)
+    frozen = stage.frozen.replace(directions=edits)
+    for i in range(12):
+      pictures, (chosen, power) = edited(frozen, jax.random.key(i))
+      index = round(abs(float(power))) - 1
+      assert float(power) in powers[str(index)]
+      want = directions.with_zero_mapper(data[index])
+      jax.tree.map(np.testing.assert_array_equal, chosen, want)
+      seen.add((seed, index, np.asarray(pictures).tobytes()))
+  assert len(traces) == 1
+  assert {index for _, index, _ in seen} == set(range(6))
+  assert len(seen) >= 14  # every direction and power gives another picture
+
+
+def test_micro_batches_equal_a_batch():
+  """Where no statistic is taken over the batch (BatchNorm, minibatch std)."""
+
+  def forward(params, model_state, frozen, images, step, rng, train):
+    del frozen, step, rng, train
+    fakes = images * params["gain"] + params["bias"]
+    n = images.shape[0]
+    regulariser = jnp.full(n, jnp.sum(params["bias"] ** 2))
+    return Outputs(fakes, images, fakes, images, regulariser), model_state
+
+  discriminator = Discriminator(8, (8, 8), mbstd_group=1)
+  params = {"gain": jnp.full(3, 0.7), "bias": jnp.full(3, 0.1)}
+  results = []
+  for accumulate in (1, 2):
+    trainer = Trainer(
+        forward,
+        Objective(),
+        optim.ranger(1e-2),
+        discriminator,
+        optax.sgd(1e-2),
+        accumulate=accumulate,
+    )
+    stage = mock.Mock(
+        state=trainer.init(params, {}, tiny.fill(discriminator)["params"]),
+        frozen=Frozen(),
+        step=trainer.step,
+    )
+    results.append(named(run(stage, n=4, size=8)))
+  close(results[1], results[0], 1e-5)
+  with pytest.raises(ValueError, match="3 images per device cannot be split"):
+    run(stage, n=3, size=8)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_remat_changes_no_number(phase):
+  close(named(run(build(phase, compute__remat=True))), stepped(phase)[1])
+
+
+def test_bfloat16():
+  stage = build("phase2", compute__dtype="bfloat16")
+  got, want = named(run(stage)), stepped("phase2")[1]
+  for name, x in got.items():
+    assert np.isfinite(x).all() and x.dtype == want[name].dtype, name
+  for name in ("1/loss/l2", "1/loss/lpips", "1/loss/d_main"):
+    np.testing.assert_allclose(got[name], want[name], rtol=0.05)
+  # Phase 1 without the networks that were judged above: they compile slowly.
+  stage = build("phase1", compute__dtype="bfloat16", loss__lpips=0.0)
+  got = named(run(stage, variant=Variant(False, False)))
+  assert all(np.isfinite(x).all() for x in got.values())
+  want = stepped("phase1")[1]["1/loss/l2"]
+  np.testing.assert_allclose(got["1/loss/l2"], want, rtol=0.05)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_one_device_equals_four(phase, four_devices):
+  prefix = f"{phase}/"
+  four = {
+      name.removeprefix(prefix): x
+      for name, x in four_devices().items()
+      if name.startswith(prefix)
+  }
+  close(four, stepped(phase)[1])
+
+
+def test_r1_is_what_it_says():
+  weight = jnp.arange(12.0).reshape(2, 2, 3)
+  values = losses.r1(
+      lambda x: jnp.sum(x * weight, (1, 2, 3)), jnp.ones((2, 2, 2, 3))
+  )
+  np.testing.assert_allclose(values, [jnp.sum(weight**2)] * 2)
+
+
+if __name__ == "__main__":
+  main(sys.argv[1])

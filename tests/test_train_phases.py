@@ -1,0 +1,200 @@
+"""The train command on both phases: runs, goes on, spreads, is loaded."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import portpicker
+import pytest
+
+from sfe_jax import Editor, checkpoint, images
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parents[1]
+STATE = [
+    "step", "params", "model_state", "opt_state", "disc_params",
+    "disc_opt_state",
+]
+# Smaller than :smoke, which compiles for minutes on a slow machine.
+SIZES = (
+    "--config.data.resolution=16",
+    "--config.model.resolution=16",
+    "--config.model.channels=8,8,8",
+    "--config.model.k=1",
+    "--config.model.delta_k=1",
+    "--config.loss.identity_network=none",
+)
+
+
+class Runs:
+  """Starts the command in folders of `root`."""
+
+  def __init__(self, root):
+    self.root = root
+    for i, picture in enumerate(tiny.pictures(12, 16)):
+      images.write(root / "pictures" / f"{i:02}.png", picture)
+    # TensorFlow takes seconds to import; without it the log is kept alone.
+    (root / "stubs").mkdir()
+    (root / "stubs/tensorflow.py").write_text("raise ImportError('a stub')\n")
+
+  def start(self, phase, name, *args):
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(self.root / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "PYTHONPATH": str(self.root / "stubs"),
+        "XLA_FLAGS": "",
+    }
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "sfe_jax.train",
+            f"--config=configs/ffhq_{phase}.py:smoke",
+            f"--workdir={self.root / name}",
+            f"--config.data.path={self.root / 'pictures'}", *SIZES, *args,
+        ],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+
+  def finish(self, process, code=0):
+    """Waits for the end; returns what was printed."""
+    text, _ = process.communicate(timeout=400)
+    assert process.returncode == code, text
+    assert "Traceback" not in text
+    return text
+
+  def state(self, name):
+    return checkpoint.read_state(self.root / name, names=STATE)
+
+
+def losses(text):
+  """{step: what the log says of its losses}."""
+  lines = re.findall(r"^\[(\d+)\] (grad_norm.*)$", text, re.M)
+  return {int(s): re.sub(", train/.*", "", line) for s, line in lines}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  return Runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def logs(runs):
+  """Runs both phases whole, and both in two halves."""
+  init = f"--config.init.inverter={runs.root / 'phase1'}"
+  half = "--config.steps=2"
+  logs = {"phase1": runs.finish(runs.start("phase1", "phase1"))}
+  both = [  # phase 1 is compiled now, phase 2 compiles beside it
+      runs.start("phase2", "phase2", init),
+      runs.start("phase1", "cut1", half),
+  ]
+  logs["phase2"], logs["cut1"] = map(runs.finish, both)
+  both = [
+      runs.start("phase1", "cut1"),
+      runs.start("phase2", "cut2", init, half),
+  ]
+  more, logs["cut2"] = map(runs.finish, both)
+  logs["cut1"] += more
+  logs["cut2"] += runs.finish(runs.start("phase2", "cut2", init))
+  return logs
+
+
+@pytest.mark.parametrize("phase", ["phase1", "phase2"])
+def test_two_and_two_steps_are_four(runs, logs, phase):
+  whole, cut = logs[phase], logs[phase.replace("phase", "cut")]
+  assert "going on from step 2" in cut
+  assert list(losses(whole)) == [1, 2, 3, 4]
+  assert losses(cut) == losses(whole)
+  assert "loss/d_main" not in losses(whole)[2]
+  assert "loss/d_main" in losses(whole)[3]
+  states = [runs.state(n) for n in (phase, phase.replace("phase", "cut"))]
+  jax.tree.map(np.testing.assert_array_equal, *states)
+  assert states[0]["step"] == 4
+
+
+def test_the_editor_opens_what_phase_2_leaves(runs, logs):
+  editor = Editor.load(runs.root / "phase2/weights")
+  result = editor.invert(tiny.pictures(1, 16))
+  assert editor.reconstruct(result).shape == (1, 16, 16, 3)
+  params = runs.state("phase2")["params"]
+  trained = editor.weights.feature_editor["params"]
+  jax.tree.map(np.testing.assert_array_equal, dict(trained), params)
+  inverter = editor.weights.inverter["params"]
+  start = runs.state("phase1")["params"]
+  jax.tree.map(np.testing.assert_array_equal, dict(inverter), start)
+
+
+def test_two_processes_equal_one(runs, logs):
+  address = f"127.0.0.1:{portpicker.pick_unused_port()}"
+  both = [
+      runs.start(
+          "phase1", "pod", f"--coordinator={address}", "--processes=2",
+          f"--process={i}",
+      )
+      for i in range(2)
+  ]  # fmt: skip
+  texts = [runs.finish(process) for process in both]
+  assert "process 0 of 2" in texts[0] and not losses(texts[1])
+  whole, pod = losses(logs["phase1"]), losses(texts[0])
+  for step in (1, 4):
+    one, two = (
+        {k: float(v) for k, v in re.findall(r"([\w/]+)=([^,]+)", log[step])}
+        for log in (whole, pod)
+    )
+    assert one.keys() == two.keys()
+    for name in one:
+      assert two[name] == pytest.approx(one[name], rel=2e-3), (step, name)
+  assert json.loads((runs.root / "pod/run.json").read_text())[0][
+      "processes"
+  ] == 2
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
+      runs.state("pod")["params"],
+      runs.state("phase1")["params"],
+  )
+
+
+def test_a_wrong_inverter_is_named(runs, logs):
+  other = runs.root / "other"
+  shutil.copytree(runs.root / "phase1", other)
+  document = json.loads((other / "network.json").read_text())
+  document["sizes"]["w_dim"] = 32
+  (other / "network.json").write_text(json.dumps(document))
+  mistakes = {
+      ("phase2", "--config.init.inverter="): (
+          "name phase 1's workdir, or a weight folder, with"
+      ),
+      ("phase2", f"--config.init.inverter={runs.root / 'absent'}"): (
+          "absent holds no inverter: give a workdir"
+      ),
+      ("phase2", f"--config.init.inverter={runs.root / 'phase2'}"): (
+          "phase2 trains feature_editor, not inverter"
+      ),
+      ("phase2", f"--config.init.inverter={other}"): (
+          "other: the checkpoint does not fit its inverter"
+      ),
+      (
+          "phase2",
+          f"--config.init.inverter={runs.root / 'phase1'}",
+          "--config.model.w_dim=32",
+      ): "generator and inverter do not fit: latent width 32 against 16",
+  }
+  started = {
+      (phase, *args): runs.start(phase, "none", *args)
+      for phase, *args in mistakes
+  }
+  for key, process in started.items():
+    error = runs.finish(process, code=2).strip().splitlines()[-1]
+    assert error.startswith("error: "), key
+    assert mistakes[key] in error, key
+  assert not (runs.root / "none").exists()
