@@ -91,3 +91,17 @@ class Family:
 def count(state: State, template: str) -> int:
   """How many official names fit `template`, e.g. "body.{i}.conv.weight"."""
   return sum(mapping.matches(template, key) for key in state)
+
+
+def dimension(state: State, key: str, axis: int, what: str) -> int:
+  """Length of one axis of an official tensor.
+
+  Raises:
+    UserError: the tensor is missing or has too few axes.
+  """
+  if key not in state or state[key].ndim <= axis:
+    raise UserError(
+        f"{what}: {key} is missing or has the wrong shape; the file is damaged"
+        " or of another architecture"
+    )
+  return int(state[key].shape[axis])

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from convert.family import Family, State, count
+from convert.family import Family, State, count, dimension
 from convert.mapping import CONV, LINEAR, Constant, Rule, Tensor
-from sfe_jax.errors import UserError
 from sfe_jax.models.discriminator import Discriminator
 
+_NAME = "discriminator"
 _FIR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
 _FILTER = Constant("resample_filter", _FIR)
 _KERNEL = Tensor("weight", "params/kernel", "o i h w -> h w i o")
@@ -30,19 +30,13 @@ NVIDIA = (
 )
 
 
-def _width(state: State, key: str, axis: int = 0) -> int:
-  if key not in state or state[key].ndim <= axis:
-    raise UserError(f"discriminator: {key} is missing or has the wrong shape")
-  return int(state[key].shape[axis])
-
-
 def _discriminator(state: State, head: str, convs: list[str]) -> Discriminator:
   """Sizes from the head's convolution and one per block, smallest first."""
-  channels = tuple(_width(state, key) for key in (head, *convs))
+  channels = tuple(dimension(state, key, 0, _NAME) for key in (head, *convs))
   return Discriminator(
       resolution=4 << len(convs),
       channels=channels,
-      mbstd_channels=_width(state, head, 1) - channels[0],
+      mbstd_channels=dimension(state, head, 1, _NAME) - channels[0],
   )
 
 
@@ -53,7 +47,7 @@ def _build_nvidia(state: State) -> Discriminator:
 
 
 FAMILY = Family(
-    name="discriminator",
+    name=_NAME,
     rules=NVIDIA,
     signature=("b4.conv.weight", "b4.fc.weight", "b4.out.weight"),
     build=_build_nvidia,
@@ -104,7 +98,7 @@ def _rosinality(blocks: int) -> Family:
       Rule("final_linear.1", "block4/out", LINEAR),
   )
   return Family(
-      name="discriminator",
+      name=_NAME,
       rules=rules,
       signature=(
           "convs.0.0.weight",

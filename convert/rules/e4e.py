@@ -2,9 +2,8 @@
 
 import functools
 
-from convert.family import Family, State, count
+from convert.family import Family, State, count, dimension
 from convert.mapping import CONV, LINEAR, Rule, Tensor
-from convert.rules.iresnet import dimension
 from convert.rules.irse import TRUNK, trunk_sizes
 from sfe_jax.models.e4e import E4E
 

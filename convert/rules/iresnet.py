@@ -2,9 +2,8 @@
 
 import math
 
-from convert.family import Family, State, count
+from convert.family import Family, State, count, dimension
 from convert.mapping import BATCH_NORM, CONV, LINEAR, PRELU, Rule
-from sfe_jax.errors import UserError
 from sfe_jax.models.iresnet import IResNet
 
 
@@ -40,20 +39,6 @@ def head_rules(
       Rule(linear, "head/linear", LINEAR),
       Rule(output_bn, "head/output_bn", BATCH_NORM),
   )
-
-
-def dimension(state: State, key: str, axis: int, what: str) -> int:
-  """Length of one axis of an official tensor.
-
-  Raises:
-    UserError: the tensor is missing or has too few axes.
-  """
-  if key not in state or state[key].ndim <= axis:
-    raise UserError(
-        f"{what}: {key} is missing or has the wrong shape; the file is damaged"
-        " or of another architecture"
-    )
-  return int(state[key].shape[axis])
 
 
 def input_size(state: State, linear: str, width: int, what: str) -> int:

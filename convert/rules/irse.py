@@ -2,9 +2,9 @@
 
 import itertools
 
-from convert.family import Family, State, count
+from convert.family import Family, State, count, dimension
 from convert.mapping import BATCH_NORM, CONV, PRELU, Rule, Tensor
-from convert.rules.iresnet import dimension, head_rules, input_size
+from convert.rules.iresnet import head_rules, input_size
 from sfe_jax.errors import UserError
 from sfe_jax.models.irse import ArcFace
 

@@ -1,13 +1,12 @@
 """StyleGAN2 generators: the rosinality (.pt) and NVIDIA (.pkl) layouts."""
 
-
 import numpy as np
 
-from convert.family import Family, State, count
+from convert.family import Family, State, count, dimension
 from convert.mapping import LINEAR, Constant, Rule, Tensor
-from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 
+_NAME = "generator"
 _FIR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
 _UP_KERNEL = Constant("kernel", _FIR * 4)
 _FILTER = Constant("resample_filter", _FIR)
@@ -55,8 +54,8 @@ def _build(state: State) -> Generator:
   blocks = count(state, "to_rgbs.{i}.bias") + 1
   names = ["to_rgb1", *(f"to_rgbs.{i}" for i in range(blocks - 1))]
   return _generator(
-      [_width(state, f"{name}.conv.weight", 2) for name in names],
-      _width(state, "style.1.weight", 0),
+      [dimension(state, f"{name}.conv.weight", 2, _NAME) for name in names],
+      dimension(state, "style.1.weight", 0, _NAME),
       count(state, "style.{i}.weight"),
   )
 
@@ -64,12 +63,6 @@ def _build(state: State) -> Generator:
 def _generator(widths, w_dim, mapping_layers) -> Generator:
   resolution = 4 * 2 ** (len(widths) - 1)
   return Generator(resolution, tuple(widths), w_dim, mapping_layers)
-
-
-def _width(state: State, key: str, axis: int) -> int:
-  if key not in state or state[key].ndim <= axis:
-    raise UserError(f"generator: {key} is missing or has the wrong shape")
-  return int(state[key].shape[axis])
 
 
 def _nvidia_layer(source: str, index: int) -> list[Rule]:
@@ -120,16 +113,16 @@ NVIDIA = (
 def _build_nvidia(state: State) -> Generator:
   """Sizes of an NVIDIA generator."""
   blocks = count(state, "synthesis.b{i}.torgb.bias")
-  sizes = [4 * 2**j for j in range(blocks)]
+  names = [f"synthesis.b{4 * 2**j}.torgb.weight" for j in range(blocks)]
   return _generator(
-      [_width(state, f"synthesis.b{r}.torgb.weight", 1) for r in sizes],
-      _width(state, "mapping.fc0.weight", 0),
+      [dimension(state, name, 1, _NAME) for name in names],
+      dimension(state, "mapping.fc0.weight", 0, _NAME),
       count(state, "mapping.fc{i}.weight"),
   )
 
 
 FAMILY = Family(
-    name="generator",
+    name=_NAME,
     rules=ROSINALITY,
     signature=("style.1.weight", "conv1.conv.weight", "to_rgb1.conv.weight"),
     build=_build,
@@ -138,7 +131,7 @@ FAMILY = Family(
 )
 
 NVIDIA_FAMILY = Family(
-    name="generator",
+    name=_NAME,
     rules=NVIDIA,
     signature=("synthesis.b4.const", "mapping.fc0.weight"),
     build=_build_nvidia,
