@@ -99,8 +99,9 @@ def test_the_folder_tells_all(train, tmp_path, pictures):
   assert re.search(r"\n\[2\] loss/l2=0\.\d+, loss/rms=", text)
   assert "100.0% (2/2), ETA: 0m" in text
   assert "oneDNN" not in text
-  names = {"checkpoints", "grids", "tensorboard", "config.json", "network.json"}
-  assert {p.name for p in tmp_path.iterdir()} == names | {"run.json"}
+  folders = {"checkpoints", "grids", "tensorboard", "weights"}
+  files = {"config.json", "network.json", "run.json"}
+  assert {p.name for p in tmp_path.iterdir()} == folders | files
   config = workdir.read_config(tmp_path)
   assert config.steps == 2 and config.data.path == str(pictures)
   document = json.loads((tmp_path / "network.json").read_text())

@@ -65,6 +65,7 @@ def get_config(variant: str = ""):
           "grid_count": 3,
           "profile_at": -1,
       },
+      "compute": {"precision": "highest"},
       "checkpoint": {"every": 2, "keep": 2, "best": "l2"},
   })
 
