@@ -1,6 +1,7 @@
 """What phase 1 and phase 2 share: losses, optimisers, validation, grids."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sfe_jax import images as image_files
-from sfe_jax import optim
+from sfe_jax import optim, pipeline
+from sfe_jax.architecture import Models
 from sfe_jax.metrics import msssim
 from sfe_jax.stages.networks import Networks
 from sfe_jax.stages.stage import Metrics, Stage
@@ -112,6 +114,12 @@ def stage(
       grid=grid,
       networks=networks,
   )
+
+
+def decoder(models: Models, remat: bool) -> Callable[..., jax.Array]:
+  """`pipeline.decode` of `models`; `remat` recomputes its activations."""
+  decode = functools.partial(pipeline.decode, models)
+  return jax.checkpoint(decode) if remat else decode
 
 
 def _ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -1,7 +1,6 @@
 """Phase 1: trains the whole Inverter (paper, section 3.3)."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -57,9 +56,7 @@ class Forward:
     blend = jnp.minimum(1.0, self.blend_rate * step)
     f_k, f_w = inverted.f_k, inverted.f_w
     blended = ((1.0 - blend) * f_w + blend * f_k).astype(f_w.dtype)
-    decode = functools.partial(pipeline.decode, self.models)
-    if self.remat:
-      decode = jax.checkpoint(decode)
+    decode = common.decoder(self.models, self.remat)
     fakes = decode(
         weights,
         jax.tree.map(lambda s: jnp.concatenate([s, s]), inverted.styles),

@@ -1,7 +1,6 @@
 """Phase 2: trains the Feature Editor (paper, section 3.4)."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,9 +132,7 @@ class Forward:
     skips.append(skip)
     targets.append(target)
 
-    decode = functools.partial(pipeline.decode, models)
-    if self.remat:
-      decode = jax.checkpoint(decode)
+    decode = common.decoder(models, self.remat)
     fakes = decode(
         nets,
         jax.tree.map(lambda *s: jnp.concatenate(s), *sets),
