@@ -3,6 +3,7 @@ r"""Converts official PyTorch files into weight folders, and back.
   python -m convert --src pretrained_models --dst weights
   python -m convert --src stylegan2-ffhq-config-f.pt --dst weights
   python -m convert --export --src weights --dst official
+  python -m convert --export --src WORKDIR --dst official   # of a training run
 
 Files are recognised by what they hold.  Nothing in them is executed, and a
 conversion that fails leaves --dst as it was.
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from convert import export, importer
-from sfe_jax import runtime
+from sfe_jax import runtime, workdir
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -24,7 +25,11 @@ flags.DEFINE_string("dst", None, "Weight folder to write.")
 flags.DEFINE_bool(
     "export",
     False,
-    "The other way: --src is a weight folder, --dst gets official .pt files.",
+    "The other way: --src is a weight folder or the workdir of a training run,"
+    " --dst gets official .pt files.",
+)
+flags.DEFINE_integer(
+    "step", None, "With --export of a run: its checkpoint, the last by default."
 )
 
 
@@ -34,8 +39,11 @@ def main(_: Sequence[str]) -> int:
     raise UserError("give --src FILE_OR_FOLDER and --dst FOLDER")
   if FLAGS.export:
     if len(FLAGS.src) > 1:
-      raise UserError("--export takes one --src, a weight folder")
-    export.export_folder(FLAGS.src[0], FLAGS.dst)
+      raise UserError("--export takes one --src, a weight folder or a run")
+    if workdir.is_workdir(FLAGS.src[0]):
+      export.export_run(FLAGS.src[0], FLAGS.dst, FLAGS.step)
+    else:
+      export.export_folder(FLAGS.src[0], FLAGS.dst)
   else:
     importer.import_files(FLAGS.src, FLAGS.dst)
   return 0

@@ -1,9 +1,10 @@
-"""Weight folders -> official-layout .pt files."""
+"""Weight folders and training runs -> official-layout .pt files."""
 
 import json
 import os
 import pathlib
 import pickle
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from absl import logging
 from convert import official
 from convert.family import Family
 from convert.rules import directions, discriminator, e4e, mappers
-from sfe_jax import weights
+from sfe_jax import weights, workdir
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 
@@ -35,7 +36,11 @@ _BUNDLES = {
         "generator": "state_dict/decoder.",
     },
 }
+# Training's files, unlike "light" ones, hold the discriminator too.
+_IN_TRAINING = {"discriminator": "state_dict/discriminator."}
 _CONTAINERS = {"generator_raw": "g/"}
+
+Folders = Mapping[str, pathlib.Path]
 # What tells these files apart; their tensors have the same names.
 _OPTIONS = {
     "e4e": {"encoder_type": "Encoder4Editing"},
@@ -59,35 +64,87 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
     UserError: `src` is no weight folder, or holds an unknown network.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
-  networks = sorted(
-      p.parent
-      for p in src.glob("**/network.json")
-      if not any(s.startswith(".") for s in p.relative_to(src).parts)
-  )
+  networks = find(src)
   arrays = sorted((src / "directions").glob("*.npz"))
   if not networks and not arrays:
-    raise UserError(f"{src}: no weight folder; python -m convert makes one")
+    raise UserError(
+        f"{src}: no weight folder and no training run; python -m convert makes"
+        " weight folders"
+    )
   dst.mkdir(parents=True, exist_ok=True)
-  for folder in tqdm.tqdm(networks, unit="network", disable=None):
-    name = folder.relative_to(src).as_posix()
+  for name in tqdm.tqdm(networks, unit="network", disable=None):
     target = dst / f"{name}.pt"
-    save(target, contents(src, name))
+    save(target, contents(networks, name))
     logging.info("wrote %s", target)
   for path in arrays:
     _save_direction(path, dst / "directions")
 
 
-def contents(src: pathlib.Path, name: str) -> dict[str, Any]:
-  """The entries of the official file of network `name`."""
+def export_run(
+    src: str | os.PathLike, dst: str | os.PathLike, step: int | None = None
+) -> None:
+  """Writes what a training run trained as official files.
+
+  The trained network's file bundles the networks that it was trained with, as
+  `export_folder` does, and the discriminator.
+
+  Args:
+    src: the run's workdir.
+    dst: gets NAME.pt.
+    step: of the checkpoint; None takes the last.
+
+  Raises:
+    UserError: no run, no such checkpoint, or a network without official layout.
+  """
+  src, dst = pathlib.Path(src), pathlib.Path(dst)
+  names = workdir.trained_networks(src)
+  for name in names:
+    _family(name)
+  dst.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=dst, prefix=".") as part:
+    networks = find(src / workdir.WEIGHTS)
+    for name in names:
+      networks[name] = pathlib.Path(part) / name
+      weights.write(networks[name], *workdir.trained(src, name, step))
+    for name in names:
+      target = dst / f"{name}.pt"
+      save(target, contents(networks, name, _IN_TRAINING))
+      logging.info("wrote %s", target)
+
+
+def find(src: pathlib.Path) -> dict[str, pathlib.Path]:
+  """The networks of a weight folder by name."""
+  folders = sorted(p.parent for p in src.glob("**/network.json"))
+  names = {folder.relative_to(src): folder for folder in folders}
+  return {
+      name.as_posix(): folder
+      for name, folder in names.items()
+      if not any(part.startswith(".") for part in name.parts)
+  }
+
+
+def contents(
+    networks: Folders, name: str, besides: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+  """The entries of the official file of network `name`.
+
+  Args:
+    networks: folder by name, see `find`.
+    name: of the network.
+    besides: {network: container} that a bundle holds as well.
+  """
   base = name.partition("@")[0]
   container = _CONTAINERS.get(base, _family(name).container)
+  bundle = {name: container}
+  if name in _BUNDLES:
+    bundle = _BUNDLES[name] | dict(besides or {})
   out: dict[str, Any] = {}
   documents = {}
   average = None
-  for network, where in _BUNDLES.get(name, {name: container}).items():
-    if not (src / network).is_dir():
+  for network, where in bundle.items():
+    if network not in networks:
       continue
-    state, shape = official_state(src / network, _family(network))
+    state, shape = official_state(networks[network], _family(network))
     other = state.pop("latent_avg", None)
     if average is None and other is not None:
       average = other
@@ -96,7 +153,7 @@ def contents(src: pathlib.Path, name: str) -> dict[str, Any]:
       # The file has one latent_avg: this network would get a wrong one.
       logging.info("  %s has another latent_avg: only in its own file", network)
       continue
-    document = weights.describe(src / network)
+    document = weights.describe(networks[network])
     documents[network.partition("@")[0]] = {
         key: document[key] for key in ("network", "sizes")
     }

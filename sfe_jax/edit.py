@@ -24,7 +24,7 @@ from absl import flags, logging
 from sfe_jax import images, runtime, weights
 from sfe_jax.architecture import Architecture
 from sfe_jax.directions import Registry
-from sfe_jax.editor import Editor, guess_domain
+from sfe_jax.editor import OPTIONAL, Editor, guess_domain
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 
@@ -35,6 +35,12 @@ flags.DEFINE_bool(
     False,
     "Run networks of random numbers instead: shows that everything works here,"
     " makes no useful picture.",
+)
+flags.DEFINE_multi_enum(
+    "without",
+    [],
+    OPTIONAL,
+    "Network to do without, as in the paper's ablations; repeatable.",
 )
 flags.DEFINE_multi_string("image", [], "Picture to edit; repeatable.")
 flags.DEFINE_string("dir", None, "Folder of pictures to edit.")
@@ -231,7 +237,12 @@ def _load(registry: Registry) -> Editor:
     )
     editor = Editor.random(Architecture(), **options)
   else:
-    editor = Editor.load(FLAGS.weights, domain=FLAGS.domain, **options)
+    editor = Editor.load(
+        FLAGS.weights,
+        without=tuple(FLAGS.without),
+        domain=FLAGS.domain,
+        **options,
+    )
   editor.directions = registry
   return editor
 

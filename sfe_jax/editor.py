@@ -19,6 +19,7 @@ import numpy as np
 
 from sfe_jax import directions, images, pipeline, runtime, weights
 from sfe_jax.architecture import Architecture, Models, Weights
+from sfe_jax.directions import families
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.feature_editor import FeatureEditor
@@ -35,14 +36,13 @@ _SOURCES = {
     "feature_editor": "sfe_editor_light.pt",
     "e4e": "e4e_ffhq_encode.pt",
 }
-
-
 _NETWORKS = {
     "generator": Generator,
     "inverter": Inverter,
     "feature_editor": FeatureEditor,
     "e4e": E4E,
 }
+OPTIONAL = ("feature_editor", "e4e")
 
 
 def guess_domain(resolution: int) -> str:
@@ -86,7 +86,7 @@ class Editor:
     self._invert = self._jit(_invert)
     self._reconstruct = self._jit(pipeline.reconstruct)
     self._edit = self._jit(pipeline.edit)
-    self._apply = jax.jit(_apply_direction)
+    self._apply = jax.jit(families.apply)
 
   def _jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
     compiled = jax.jit(functools.partial(function, self.models))
@@ -102,6 +102,7 @@ class Editor:
       cls,
       folder: str | os.PathLike,
       *,
+      without: Sequence[str] = (),
       domain: str | None = None,
       dtype: Any = jnp.float32,
       batch_size: int = 1,
@@ -111,6 +112,8 @@ class Editor:
 
     Args:
       folder: holds generator/, inverter/, feature_editor/ and e4e/.
+      without: networks to do without, as in the paper's ablations (table 3):
+        "feature_editor" edits w alone, "e4e" takes Delta from the Inverter's w.
       domain: table of directions, "faces" or "cars"; guessed by default.
       dtype: compute dtype; jnp.bfloat16 halves memory on accelerators.
       batch_size: images that pass the networks together.
@@ -126,16 +129,24 @@ class Editor:
           f"{folder}: no such weight folder; make one with python -m convert"
           " --src pretrained_models --dst weights"
       )
-    missing = [name for name in _SOURCES if not (folder / name).is_dir()]
+    if unknown := sorted(set(without) - set(OPTIONAL)):
+      raise UserError(
+          f"an editor can do without {' and '.join(OPTIONAL)}, not without"
+          f" {', '.join(unknown)}"
+      )
+    wanted = [name for name in _NETWORKS if name not in without]
+    missing = [name for name in wanted if not (folder / name).is_dir()]
     if missing:
       files = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)
       raise UserError(
           f"{folder} lacks {files}; convert the official file into it with"
           f" python -m convert --src FILE --dst {folder}"
+          + _ways_without(missing)
       )
     runtime.enable_compilation_cache()
-    modules, variables = {}, {}
-    for name, network in _NETWORKS.items():
+    modules, variables = dict.fromkeys(_NETWORKS), {}
+    for name in wanted:
+      network = _NETWORKS[name]
       modules[name], variables[name] = weights.read(
           folder / name, network, dtype=dtype
       )
@@ -314,10 +325,12 @@ def _invert(models: Models, weights: Weights, batch: jax.Array) -> Inversion:
   return pipeline.invert(models, weights, batch)
 
 
-def _apply_direction(data, w_plus, strength) -> Edit:
-  """`directions.apply` in float32 products."""
-  with jax.default_matmul_precision("highest"):
-    return directions.apply(data, w_plus, strength)
+def _ways_without(missing: Sequence[str]) -> str:
+  """What helps where only networks are missing that can be."""
+  if not set(missing) <= set(OPTIONAL):
+    return ""
+  flags = " ".join(f"--without={name}" for name in missing)
+  return f", or edit without it: {flags}"
 
 
 def registry(

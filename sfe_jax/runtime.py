@@ -6,6 +6,7 @@ import logging as std_logging
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 import jax
@@ -51,6 +52,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
       reason = str(error).strip().rpartition("\n")[2].strip()
       _fail(f"{reason}; --help lists the flags")
     except (AttributeError, KeyError, TypeError) as error:
+      if _in_config_file(error):
+        raise  # a mistake in the user's own code, with its place
       while isinstance(error, Exception) and error.args:
         error = error.args[0]
       _fail(f"no such key in the config: {' '.join(str(error).split())}")
@@ -78,6 +81,12 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
       sys.exit(130)
 
   app.run(guarded, flags_parser=parse)
+
+
+def _in_config_file(error: BaseException) -> bool:
+  """Whether a config file's `get_config` was running."""
+  frames = traceback.walk_tb(error.__traceback__)
+  return any(frame.f_code.co_name == "get_config" for frame, _ in frames)
 
 
 class _BesideBars(io.TextIOBase):

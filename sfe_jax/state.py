@@ -28,6 +28,7 @@ class TrainState:
     opt_state: of Ranger.
     disc_params: parameters of the discriminator.
     disc_opt_state: of Adam.
+    ema: running average of `params`, None where a stage keeps none.
   """
 
   step: jax.Array
@@ -36,6 +37,7 @@ class TrainState:
   opt_state: Any
   disc_params: Any
   disc_opt_state: Any
+  ema: Any = None
 
 
 @flax.struct.dataclass

@@ -52,14 +52,14 @@ class Outputs:
     targets: (n or m, h, w, 3), what they should look like; n serve every set.
     judged: fakes that the discriminator sees.
     reals: (n, h, w, 3).
-    regulariser: (n,), or () zero.
+    regulariser: (n,), None where the phase has none.
   """
 
   fakes: jax.Array
   targets: jax.Array
   judged: jax.Array
   reals: jax.Array
-  regulariser: jax.Array
+  regulariser: jax.Array | None
 
 
 Forward = Callable[
@@ -222,10 +222,6 @@ class Trainer:
   ) -> tuple[Any, tuple[Any, Any, Metrics]]:
     """`gradients` averaged over micro-batches; batch statistics move on."""
     n, count = images.shape[0], self.accumulate
-    if n % count:
-      raise ValueError(
-          f"{n} images per device cannot be split into {count} micro-batches"
-      )
 
     def one(model_state, inputs):
       images, i = inputs
@@ -277,7 +273,8 @@ class Trainer:
           name: jnp.mean(value)
           for name, value in compare(frozen, out.fakes, out.targets).items()
       }
-      values["regulariser"] = jnp.mean(out.regulariser)
+      if out.regulariser is not None:
+        values["regulariser"] = jnp.mean(out.regulariser)
       if variant.adversarial:
         values["adversarial"] = self._fooling(state, out)
       total = self.objective.total(values)

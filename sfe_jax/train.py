@@ -19,9 +19,8 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from sfe_jax import checkpoint, parallel, runtime, weights, workdir
+from sfe_jax import checkpoint, parallel, runtime, workdir
 from sfe_jax.errors import UserError
-from sfe_jax.stages.stage import Stage
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -107,20 +106,6 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any]:
   )
 
 
-def _write_weights(stage: Stage) -> None:
-  """Leaves WORKDIR/weights, which the editor loads."""
-  trained = checkpoint.read_state(FLAGS.workdir)  # all processes together
-  if jax.process_index() != 0:
-    return
-  state = stage.state.replace(
-      params=trained["params"], model_state=trained["model_state"]
-  )
-  folder = pathlib.Path(FLAGS.workdir) / "weights"
-  for name, (network, variables) in stage.networks(state).items():
-    weights.write(folder / name, network, variables)
-  logging.info("wrote %s", folder)
-
-
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   config = _config()
@@ -144,12 +129,9 @@ def main(_: Sequence[str]) -> int:
 
   batches, held_out = _open_data(config)  # before slow work: it may be missing
   stage = stages.build(config)
-  if jax.process_index() == 0:
-    network, _ = stage.networks(stage.state)[stage.trained]
-    workdir.write(FLAGS.workdir, config, stage.trained, network)
+  workdir.start(FLAGS.workdir, config, stage)
   stopped = loop.run(stage, config, FLAGS.workdir, batches, held_out)
-  if stopped is None:
-    _write_weights(stage)
+  workdir.write_weights(FLAGS.workdir, stage.trained)
   return 130 if stopped == signal.SIGINT else 0
 
 

@@ -1,30 +1,41 @@
 """What a run's folder says about the run.
 
-  WORKDIR/config.json    the resolved config
-  WORKDIR/network.json   the trained network, as in a weight folder
-  WORKDIR/run.json       for every start: command, versions, devices, commit
+  WORKDIR/config.json   the resolved config
+  WORKDIR/trained.json  sizes of the trained networks, and what they are trained
+                        against: the SHA-256 of every frozen network
+  WORKDIR/run.json      for every start: command, versions, devices, commit
+  WORKDIR/weights/      networks for the editor, see `weights`
 """
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
 from sfe_jax import checkpoint, weights
 from sfe_jax.errors import UserError
+from sfe_jax.stages.stage import Stage
+from sfe_jax.state import Frozen
 
+WEIGHTS = "weights"
 _CONFIG = "config.json"
-_NETWORK = "network.json"
+_TRAINED = "trained.json"
 _RUN = "run.json"
+# Of a network's variables; a stage may keep more in `model_state`.
+_COLLECTIONS = ("batch_stats", "buffers")
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"
 )
@@ -68,34 +79,147 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
     logging.info("%s: %s", workdir, change)
 
 
-def write(
-    workdir: str | os.PathLike,
-    config: ConfigDict,
-    name: str,
-    network: nn.Module,
+def start(
+    workdir: str | os.PathLike, config: ConfigDict, stage: Stage
 ) -> None:
-  """Writes all of them; call it in process 0.
+  """Writes what a run starts from; call it in every process.
 
   Args:
     workdir: made if absent.
     config: resolved.
-    name: of the trained network.
-    network: its module.
+    stage: what is trained.
+
+  Raises:
+    UserError: the run goes on, and was started with other frozen networks.
   """
   workdir = pathlib.Path(workdir)
+  frozen = _fingerprints(stage.frozen)
+  before = _read(workdir / _TRAINED)
+  if before is not None and checkpoint.latest_step(workdir) is not None:
+    other = [k for k, v in frozen.items() if before["frozen"].get(k) != v]
+    if other:
+      raise UserError(
+          f"{workdir} was trained with other weights of {', '.join(other)} than"
+          " init.weights and init.inverter now hold; name the old ones to go"
+          " on, or give another --workdir"
+      )
+  if jax.process_index() != 0:
+    return
   workdir.mkdir(parents=True, exist_ok=True)
   _write(workdir / _CONFIG, _plain(config))
-  _write(
-      workdir / _NETWORK,
-      {
-          "format": weights.FORMAT,
-          "network": type(network).__name__,
-          "sizes": weights.sizes(network),
-          "info": {"name": name},
-      },
-  )
+  networks = {
+      name: {"network": type(m).__name__, "sizes": weights.sizes(m)}
+      for name, m in stage.trained.items()
+  }
+  _write(workdir / _TRAINED, {"networks": networks, "frozen": frozen})
   starts = _read(workdir / _RUN) or []
   _write(workdir / _RUN, [*starts, _this_start()])
+  folder = workdir / WEIGHTS
+  for name, (network, variables) in stage.given.items():
+    if not (folder / name).is_dir():
+      weights.write(folder / name, network, variables)
+  if "init" in config and not config.init.random:
+    for name in ("directions", "mappers"):
+      source = pathlib.Path(config.init.weights) / name
+      if source.is_dir():
+        shutil.copytree(source, folder / name, dirs_exist_ok=True)
+
+
+def write_weights(
+    workdir: str | os.PathLike, networks: Mapping[str, nn.Module]
+) -> None:
+  """Writes the last checkpoint's networks; call it in every process.
+
+  Args:
+    workdir: of the run.
+    networks: the trained ones, see `Stage.trained`.
+  """
+  found = _of_checkpoint(workdir, networks)  # all processes together
+  if jax.process_index() != 0:
+    return
+  folder = pathlib.Path(workdir) / WEIGHTS
+  for name, variables in found.items():
+    weights.write(folder / name, networks[name], variables)
+  logging.info("wrote %s", folder)
+
+
+def is_workdir(folder: str | os.PathLike) -> bool:
+  """Whether a folder is a run's."""
+  return (pathlib.Path(folder) / _TRAINED).is_file()
+
+
+def trained_networks(workdir: str | os.PathLike) -> tuple[str, ...]:
+  """Names of the networks that a run trains.
+
+  Raises:
+    UserError: the folder is not a run's.
+  """
+  return tuple(_documents(workdir))
+
+
+def trained(
+    workdir: str | os.PathLike,
+    name: str,
+    step: int | None = None,
+    **fields: Any,
+) -> tuple[nn.Module, Any]:
+  """A trained network out of a checkpoint: its module and variables.
+
+  Args:
+    workdir: of the run.
+    name: of the network.
+    step: of the checkpoint; None takes the last.
+    **fields: of the module, such as dtype.
+
+  Raises:
+    UserError: no run, network or checkpoint of that name, or a damaged one.
+  """
+  documents = _documents(workdir)
+  if name not in documents:
+    raise UserError(f"{workdir} trains {', '.join(documents)}, not {name}")
+  where = pathlib.Path(workdir) / _TRAINED
+  module = weights.build(documents[name], where, **fields)
+  variables = _of_checkpoint(workdir, documents, step)[name]
+  want = jax.tree.map(np.shape, weights.abstract(module))
+  if jax.tree.map(np.shape, variables) != want:
+    raise UserError(f"{workdir}: the checkpoint does not fit its {name}")
+  return module, variables
+
+
+def _documents(workdir: str | os.PathLike) -> dict[str, Any]:
+  stored = _read(pathlib.Path(workdir) / _TRAINED)
+  if stored is None:
+    raise UserError(f"{workdir} is no workdir of a run: {_TRAINED} is missing")
+  return stored["networks"]
+
+
+def _of_checkpoint(workdir, networks, step=None) -> dict[str, Any]:
+  """Variables of trained networks, named with the main one first."""
+  state = checkpoint.read_state(
+      workdir, step, ("params", "ema", "model_state", "disc_params")
+  )
+  params = state["ema"] or state["params"]
+  kept = {k: v for k, v in state["model_state"].items() if k in _COLLECTIONS}
+  found = {next(iter(networks)): {"params": params, **kept}}
+  if "discriminator" in networks:
+    found["discriminator"] = {"params": state["disc_params"]}
+  return found
+
+
+def _fingerprints(frozen: Frozen) -> dict[str, str]:
+  """SHA-256 of every frozen network's arrays."""
+  found = {}
+  for name, tree in vars(frozen).items():
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    digest = hashlib.sha256()
+    for path, leaf in leaves:
+      leaf = np.asarray(leaf)
+      text = f"{jax.tree_util.keystr(path)} {leaf.dtype}{leaf.shape}"
+      digest.update(text.encode())
+      digest.update(np.ascontiguousarray(leaf).data)
+    if leaves:
+      found[name] = digest.hexdigest()
+  return found
 
 
 def read_config(workdir: str | os.PathLike) -> ConfigDict:

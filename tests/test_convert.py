@@ -310,7 +310,7 @@ def test_mean_latent_of_any_published_shape(tmp_path, shape):
   importer.import_files([tmp_path / "a.pt"], tmp_path / "weights")
   _, variables = weights.read(tmp_path / "weights" / "generator")
   np.testing.assert_array_equal(variables["buffers"]["w_avg"], AVERAGE)
-  back = export.contents(tmp_path / "weights", "generator")
+  back = export.contents(export.find(tmp_path / "weights"), "generator")
   np.testing.assert_array_equal(back["latent_avg"], contents["latent_avg"])
 
 

@@ -257,7 +257,7 @@ def test_export_keeps_a_mean_latent_of_its_own(tmp_path):
   ):
     write(tmp_path / name, contents)
     run("--src", tmp_path / name, "--dst", tmp_path / "dst")
-  entries = export.contents(tmp_path / "dst", "feature_editor")
+  entries = export.contents(export.find(tmp_path / "dst"), "feature_editor")
   heads = {key.partition(".")[0] for key in entries["state_dict"]}
   assert heads == {"encoder", "inverter"}
   assert entries["latent_avg"].shape == (W_DIM,)

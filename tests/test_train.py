@@ -100,14 +100,17 @@ def test_the_folder_tells_all(train, tmp_path, pictures):
   assert "100.0% (2/2), ETA: 0m" in text
   assert "oneDNN" not in text
   folders = {"checkpoints", "grids", "tensorboard", "weights"}
-  files = {"config.json", "network.json", "run.json"}
+  files = {"config.json", "trained.json", "run.json"}
   assert {p.name for p in tmp_path.iterdir()} == folders | files
   config = workdir.read_config(tmp_path)
   assert config.steps == 2 and config.data.path == str(pictures)
-  document = json.loads((tmp_path / "network.json").read_text())
-  assert document["network"] == "Autoencoder"
-  assert document["sizes"] == {"width": 6}
-  assert document["info"] == {"name": "autoencoder"}
+  document = json.loads((tmp_path / "trained.json").read_text())
+  assert document["networks"] == {
+      "autoencoder": {"network": "Autoencoder", "sizes": {"width": 6}}
+  }
+  assert list(document["frozen"]) == ["generator"]
+  left = json.loads((tmp_path / "weights/autoencoder/network.json").read_text())
+  assert left["sizes"] == {"width": 6}
 
   text = finish(train(tmp_path, "--config.steps=3"))
   assert "steps was 2, is 3" in text and "going on from step 2" in text
@@ -164,7 +167,7 @@ def test_mistakes_are_one_line(train, tmp_path):
 
 def test_another_run_is_refused(train, tmp_path):
   config = toy_stage.get_config()
-  workdir.write(tmp_path, config, "toy", toy_stage.Autoencoder(6))
+  workdir.start(tmp_path, config, toy_stage.build(config))
   config.width = 8
   config.data.resolution = 16
   config.steps = 9
@@ -183,6 +186,11 @@ def test_another_run_is_refused(train, tmp_path):
     workdir.check_config(tmp_path, config)
   text = finish(train(tmp_path, "--config.width=8"), code=2)
   assert "holds another run: width was 6, is 8" in text
+  config = toy_stage.get_config()
+  workdir.start(tmp_path, config, toy_stage.build(config))
+  config.init.strength = 0.2
+  with pytest.raises(UserError, match="trained with other weights of gener"):
+    workdir.start(tmp_path, config, toy_stage.build(config))
   with pytest.raises(UserError, match="no workdir of a run"):
     workdir.read_config(tmp_path / "checkpoints")
 

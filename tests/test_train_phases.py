@@ -13,7 +13,9 @@ import numpy as np
 import portpicker
 import pytest
 
-from sfe_jax import Editor, checkpoint, images
+from convert import export, importer
+from sfe_jax import Editor, checkpoint, images, weights
+from sfe_jax.errors import UserError
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -134,6 +136,50 @@ def test_the_editor_opens_what_phase_2_leaves(runs, logs):
   jax.tree.map(np.testing.assert_array_equal, dict(inverter), start)
 
 
+def test_the_editor_does_without_what_phase_1_lacks(runs, logs):
+  folder = runs.root / "phase1/weights"
+  with pytest.raises(UserError, match="--without=feature_editor"):
+    Editor.load(folder)
+  editor = Editor.load(folder, without=["feature_editor"])
+  inversion = editor.invert(tiny.pictures(1, 16))
+  edited = editor.edit(inversion, {})
+  np.testing.assert_array_equal(edited.f_k, inversion.f_k)
+  np.testing.assert_allclose(
+      edited.image, editor.reconstruct(inversion), atol=1e-4
+  )
+
+
+def test_checkpoints_are_exported(runs, logs, tmp_path):
+  """A checkpoint, its official files, and back: equal to the bit."""
+  pytest.importorskip("torch")
+  for run, names in (
+      ("phase1", {"inverter", "generator", "discriminator"}),
+      ("phase2", {
+          "inverter", "generator", "discriminator", "feature_editor", "e4e",
+      }),
+  ):  # fmt: skip
+    official, back = tmp_path / run, tmp_path / f"{run}-back"
+    export.export_run(runs.root / run, official, step=2)
+    main = "inverter" if run == "phase1" else "feature_editor"
+    written = {path.stem for path in official.iterdir()}
+    assert written == {main, "discriminator"}
+    importer.import_files([official / f"{main}.pt"], back)
+    assert {p.parent.name for p in back.glob("*/network.json")} == names
+    for name, want in (
+        (main, checkpoint.read_state(runs.root / run, 2)["params"]),
+        (
+            "discriminator",
+            checkpoint.read_state(runs.root / run, 2, ["disc_params"])[
+                "disc_params"
+            ],
+        ),
+    ):
+      _, got = weights.read(back / name)
+      jax.tree.map(np.testing.assert_array_equal, dict(got["params"]), want)
+  with pytest.raises(UserError, match=r"holds no checkpoint 3, only \[.*4\]"):
+    export.export_run(runs.root / "phase1", tmp_path / "none", step=3)
+
+
 def test_two_processes_equal_one(runs, logs):
   address = f"127.0.0.1:{portpicker.pick_unused_port()}"
   both = [
@@ -146,19 +192,19 @@ def test_two_processes_equal_one(runs, logs):
   texts = [runs.finish(process) for process in both]
   assert "process 0 of 2" in texts[0] and not losses(texts[1])
   whole, pod = losses(logs["phase1"]), losses(texts[0])
-  for step in (1, 4):
+  for step in whole:  # gradients of one share would have another norm
     one, two = (
         {k: float(v) for k, v in re.findall(r"([\w/]+)=([^,]+)", log[step])}
         for log in (whole, pod)
     )
     assert one.keys() == two.keys()
     for name in one:
-      assert two[name] == pytest.approx(one[name], rel=2e-3), (step, name)
+      assert two[name] == pytest.approx(one[name], rel=1e-5), (step, name)
   assert json.loads((runs.root / "pod/run.json").read_text())[0][
       "processes"
   ] == 2
   jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7),
       runs.state("pod")["params"],
       runs.state("phase1")["params"],
   )
@@ -167,9 +213,9 @@ def test_two_processes_equal_one(runs, logs):
 def test_a_wrong_inverter_is_named(runs, logs):
   other = runs.root / "other"
   shutil.copytree(runs.root / "phase1", other)
-  document = json.loads((other / "network.json").read_text())
-  document["sizes"]["w_dim"] = 32
-  (other / "network.json").write_text(json.dumps(document))
+  document = json.loads((other / "trained.json").read_text())
+  document["networks"]["inverter"]["sizes"]["w_dim"] = 32
+  (other / "trained.json").write_text(json.dumps(document))
   mistakes = {
       ("phase2", "--config.init.inverter="): (
           "name phase 1's workdir, or a weight folder, with"
@@ -178,7 +224,7 @@ def test_a_wrong_inverter_is_named(runs, logs):
           "absent holds no inverter: give a workdir"
       ),
       ("phase2", f"--config.init.inverter={runs.root / 'phase2'}"): (
-          "phase2 trains feature_editor, not inverter"
+          "phase2 trains feature_editor, discriminator, not inverter"
       ),
       ("phase2", f"--config.init.inverter={other}"): (
           "other: the checkpoint does not fit its inverter"

@@ -65,6 +65,7 @@ def get_config(variant: str = ""):
           "grid_count": 3,
           "profile_at": -1,
       },
+      "init": {"random": True, "strength": 0.1},
       "compute": {"precision": "highest"},
       "checkpoint": {"every": 2, "keep": 2, "best": "l2"},
   })
@@ -140,7 +141,8 @@ def build(config) -> Stage:
     return {"input": x, "output": y}
 
   return Stage(
-      trained="autoencoder",
+      trained={"autoencoder": net},
+      given={},
       state=TrainState(
           step=jnp.zeros((), jnp.int32),
           params=params,
@@ -149,16 +151,11 @@ def build(config) -> Stage:
           disc_params={"kernel": jnp.ones(2)},
           disc_opt_state={"count": jnp.zeros((), jnp.int32)},
       ),
-      frozen=Frozen(generator=jnp.full((), 0.1)),
+      frozen=Frozen(generator=jnp.full((), config.init.strength)),
       variant=lambda step: step % 3 == 0,
       step=step,
       validate=validate,
       grid=grid,
-      networks=lambda state: {
-          "autoencoder": (
-              net, {"params": state.params, **state.model_state}
-          )
-      },
   )
 
 

@@ -87,7 +87,8 @@ def apply(
   w_offset = (strength - coordinate)[:, None, None] * data.linear
   if data.mapper is not None:
     mapper = LevelsMapper(w_dim=w_plus.shape[-1])
-    mapped = mapper.apply({"params": data.mapper}, w_plus)
+    with jax.default_matmul_precision("highest"):
+      mapped = mapper.apply({"params": data.mapper}, w_plus)
     w_offset += strength[:, None, None] * mapped
   return Edit(w_offset=w_offset, style_offset=strength[:, None] * data.style)
 

@@ -11,7 +11,9 @@ from ml_collections import ConfigDict
 from sfe_jax import images as image_files
 from sfe_jax import optim, pipeline
 from sfe_jax.architecture import Models
+from sfe_jax.errors import UserError
 from sfe_jax.metrics import msssim
+from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.stages.networks import Networks
 from sfe_jax.stages.stage import Metrics, Stage
 from sfe_jax.state import Batch, Frozen, TrainState
@@ -39,6 +41,7 @@ def stage(
     directions: the set D, in phase 2.
   """
   loss, compute = config.loss, config.compute
+  _check_batch(config, found.discriminator)
   trainer = Trainer(
       forward=forward,
       objective=Objective(
@@ -93,27 +96,43 @@ def stage(
       sheets["X_E'"] = out.targets[-n:]
     return sheets
 
-  def networks(state: TrainState) -> dict[str, tuple[Any, Any]]:
-    modules = {
-        key: module
-        for key, module in vars(found.models).items()
-        if module is not None and key in (*found.variables, name)
-    }
-    tree = found.variables | {
-        name: {"params": state.params, **state.model_state}
-    }
-    return {key: (module, tree[key]) for key, module in modules.items()}
-
+  modules = {k: m for k, m in vars(found.models).items() if m is not None}
+  trained = {name: modules.pop(name)}
+  if found.discriminator is not None:
+    trained["discriminator"] = found.discriminator
   return Stage(
-      trained=name,
+      trained=trained,
+      given={
+          key: (module, found.variables[key])
+          for key, module in modules.items()
+          if key in found.variables
+      },
       state=trainer.init(params, variables, disc_params),
       frozen=frozen,
       variant=trainer.variant,
       step=trainer.step,
       validate=validate,
       grid=grid,
-      networks=networks,
   )
+
+
+def _check_batch(config: ConfigDict, disc: Discriminator | None) -> None:
+  """Raises UserError where a batch cannot be split as the config says."""
+  batch, parts = config.data.batch_size, config.compute.accumulate
+  devices = jax.device_count()
+  if parts < 1 or batch % (devices * parts):
+    raise UserError(
+        f"data.batch_size {batch} cannot be split over {devices} devices and"
+        f" compute.accumulate {parts} micro-batches; choose a multiple of"
+        f" {devices * max(parts, 1)}"
+    )
+  micro = batch // parts
+  if disc is not None and micro % min(disc.mbstd_group, micro):
+    raise UserError(
+        f"the discriminator compares groups of {disc.mbstd_group} images, which"
+        f" {micro} do not split into; change data.batch_size ({batch}) or"
+        f" compute.accumulate ({parts})"
+    )
 
 
 def decoder(models: Models, remat: bool) -> Callable[..., jax.Array]:

@@ -11,10 +11,11 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from sfe_jax import checkpoint, weights
+from sfe_jax import weights, workdir
 from sfe_jax.architecture import Architecture, Models
 from sfe_jax.errors import UserError
 from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.models.irse import ArcFace
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.resnet import ResNet50
 from sfe_jax.parallel import AXIS
@@ -55,6 +56,13 @@ def load(config: ConfigDict) -> Networks:
     raise UserError(
         f"loss.identity_network must be one of {', '.join(IDENTITIES)}, got"
         f" {loss.identity_network!r}"
+    )
+  size = min(loss.size, config.data.resolution)
+  if loss.identity_network == "arcface" and loss.identity and size != 256:
+    raise UserError(
+        "loss.identity_network arcface sees faces of 256 px, losses are"
+        f" computed at {size}; take loss.size 256 and data.resolution of at"
+        " least that, or loss.identity_network moco or none"
     )
   wanted = ["generator", "e4e"]
   wanted += ["discriminator"] * bool(loss.adversarial)
@@ -118,6 +126,9 @@ def _random(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
           dtype=dtype,
       ),
       "lpips_vgg": lambda: LPIPS("vgg", _TINY_WIDTH, dtype),
+      "arcface": lambda: ArcFace(
+          (1, 1, 1, 1), (_TINY_WIDTH,) * 4, dtype=dtype
+      ),
       "moco": lambda: ResNet50((1, 1, 1, 1), _TINY_WIDTH, dtype),
   }[name]()
   return module, weights.random(module)
@@ -165,21 +176,9 @@ def trained(folder: str, name: str, **fields: Any) -> tuple[nn.Module, Any]:
   path = pathlib.Path(folder)
   if (path / name).is_dir():
     return weights.read(path / name, **fields)
-  try:
-    document = weights.describe(path)
-  except UserError:
+  if not workdir.is_workdir(path):
     raise UserError(
         f"{folder} holds no {name}: give a workdir of the stage that trains"
         " it, or a weight folder made by python -m convert"
-    ) from None
-  if document["info"].get("name") != name:
-    raise UserError(
-        f"{folder} trains {document['info'].get('name')}, not {name}"
     )
-  module = weights.module(path, **fields)
-  state = checkpoint.read_state(path)
-  variables = {"params": state["params"], **state["model_state"]}
-  want = jax.tree.map(np.shape, weights.abstract(module))
-  if jax.tree.map(np.shape, variables) != want:
-    raise UserError(f"{folder}: the checkpoint does not fit its {name}")
-  return module, variables
+  return workdir.trained(path, name, **fields)

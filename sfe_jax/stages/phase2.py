@@ -139,9 +139,7 @@ class Forward:
         jnp.concatenate(features),
         jnp.concatenate(skips),
     )
-    out = Outputs(
-        fakes, jnp.concatenate(targets), fakes[:n], images, jnp.zeros(())
-    )
+    out = Outputs(fakes, jnp.concatenate(targets), fakes[:n], images, None)
     return out, model_state
 
   def _examples(

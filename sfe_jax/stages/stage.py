@@ -19,7 +19,10 @@ class Stage:
   The functions know the device axis `parallel.AXIS`; `parallel.pmap` maps them.
 
   Attributes:
-    trained: name of the trained network.
+    trained: networks that training changes, by name; the first one's variables
+      are `state.params` (or `state.ema`) and `state.model_state`, those of
+      "discriminator" are `state.disc_params`.
+    given: networks that an editor needs besides: (module, variables) by name.
     state: at step 0, on the host, not replicated.
     frozen: argument of every function, replicated once by the loop.
     variant: number of a step, from 0 -> which form of it to compile and run.
@@ -28,11 +31,10 @@ class Stage:
       key; the step folds its number in.
     validate: (state, frozen, batch) -> {name: (n,)}, a value per example.
     grid: (state, frozen, batch) -> {column title: (n, h, w, 3) in [-1, 1]}.
-    networks: state -> {network name: (module, variables)}, to write weight
-      folders from a checkpoint.
   """
 
-  trained: str
+  trained: Mapping[str, nn.Module]
+  given: Mapping[str, tuple[nn.Module, Any]]
   state: TrainState
   frozen: Frozen
   variant: Callable[[int], Hashable]
@@ -41,4 +43,3 @@ class Stage:
   ]
   validate: Callable[[TrainState, Frozen, Batch], Metrics]
   grid: Callable[[TrainState, Frozen, Batch], Mapping[str, jax.Array]]
-  networks: Callable[[TrainState], Mapping[str, tuple[nn.Module, Any]]]
