@@ -1,20 +1,27 @@
-"""Sections that the configs of both phases share."""
+"""Sections that the configs of E and of both phases share."""
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("", "official", "smoke")
+_MEANINGS = {
+    "official": "the release's values",
+    "smoke": "minutes on a CPU",
+}
+VARIANTS = ("", *_MEANINGS)
 
 
-def base(variant: str) -> ConfigDict:
+def base(
+    variant: str, variants: tuple[str, ...] = VARIANTS
+) -> ConfigDict:
   """The paper's face model; `variant` is checked here and applied last.
 
   Raises:
-    ValueError: unknown variant.
+    ValueError: `variant` is not among `variants`.
   """
-  if variant not in VARIANTS:
+  if variant not in variants:
+    known = [f":{v} ({_MEANINGS[v]})" for v in variants if v]
     raise ValueError(
         f"unknown variant {variant!r}; write the config's path alone, or with"
-        " :official (the release's values) or :smoke (minutes on a CPU)"
+        f" {' or '.join(known)}"
     )
   c = ConfigDict()
   c.stage = ""
@@ -49,9 +56,11 @@ def base(variant: str) -> ConfigDict:
 
   c.loss = s = ConfigDict()
   s.l2 = 1.0  # weight of the squared error
-  s.lpips = 0.8  # weight of LPIPS-VGG
+  s.lpips = 0.8  # weight of the perceptual distance
+  s.perceptual_network = "lpips_vgg"  # or perception, of configs/toy_perception
   s.identity = 0.1  # weight of the identity loss
-  s.identity_network = "arcface"  # moco for anything but faces, or none
+  s.identity_network = "arcface"  # moco for anything but faces, perception, or
+  #                                 none
   s.adversarial = 0.01  # weight of the adversarial loss
   s.adversarial_start = 14_000  # step from which the discriminator plays
   s.size = 256  # side at which images are compared
@@ -91,8 +100,31 @@ def cars(c: ConfigDict) -> None:
   c.loss.identity_network = "moco"
 
 
+def toy(c: ConfigDict) -> None:
+  """The drawn faces, and losses by the network that was trained on them."""
+  c.data.path = "data/faces"  # python -m sfe_jax.domains --dst data/faces
+  c.data.resolution = 32
+  c.data.batch_size = 16
+  c.data.threads = 1
+  c.model.encoder_size = 64
+  c.init.weights = "toy"  # generator, discriminator and perception
+  c.loss.size = 32
+  c.loss.perceptual_network = "perception"
+  c.loss.identity_network = "perception"
+
+
 def smoke(c: ConfigDict) -> None:
   """Tiny sizes and random frozen networks: minutes on a CPU."""
+  tiny(c)
+  c.model.k = 3
+  c.model.delta_k = c.model.delta_k - 6
+  c.model.backbone_depths = (1, 1, 1, 1)
+  c.model.backbone_widths = (8, 8, 16, 16)
+  c.model.fusion_depth = 1
+
+
+def tiny(c: ConfigDict) -> None:
+  """As `smoke`, of what any stage with frozen networks has."""
   c.steps = 4
   c.data.resolution = 32
   c.data.batch_size = 4
@@ -104,11 +136,6 @@ def smoke(c: ConfigDict) -> None:
   c.model.e4e_depths = (1, 1, 1, 1)
   c.model.e4e_widths = (8, 8, 16, 16)
   c.model.encoder_size = 32
-  c.model.k = 3
-  c.model.delta_k = c.model.delta_k - 6
-  c.model.backbone_depths = (1, 1, 1, 1)
-  c.model.backbone_widths = (8, 8, 16, 16)
-  c.model.fusion_depth = 1
   c.init.random = True
   c.loss.identity_network = "moco"
   c.loss.adversarial_start = 2

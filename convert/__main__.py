@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from convert import export, importer
-from sfe_jax import runtime, workdir
+from sfe_jax import runtime, trained
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -40,7 +40,7 @@ def main(_: Sequence[str]) -> int:
   if FLAGS.export:
     if len(FLAGS.src) > 1:
       raise UserError("--export takes one --src, a weight folder or a run")
-    if workdir.is_workdir(FLAGS.src[0]):
+    if trained.is_run(FLAGS.src[0]):
       export.export_run(FLAGS.src[0], FLAGS.dst, FLAGS.step)
     else:
       export.export_folder(FLAGS.src[0], FLAGS.dst)

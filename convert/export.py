@@ -15,7 +15,7 @@ from absl import logging
 from convert import official
 from convert.family import Family
 from convert.rules import directions, discriminator, e4e, mappers
-from sfe_jax import weights, workdir
+from sfe_jax import checkpoint, trained, weights
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 
@@ -97,15 +97,16 @@ def export_run(
     UserError: no run, no such checkpoint, or a network without official layout.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
-  names = workdir.trained_networks(src)
+  names = trained.names(src)
+  step = checkpoint.latest_step(src) if step is None else step
   for name in names:
     _family(name)
   dst.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=dst, prefix=".") as part:
-    networks = find(src / workdir.WEIGHTS)
+    networks = find(src / "weights")
     for name in names:
       networks[name] = pathlib.Path(part) / name
-      weights.write(networks[name], *workdir.trained(src, name, step))
+      weights.write(networks[name], *trained.read(src, name, step))
     for name in names:
       target = dst / f"{name}.pt"
       save(target, contents(networks, name, _IN_TRAINING))

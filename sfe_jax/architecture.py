@@ -16,6 +16,7 @@ from sfe_jax.models.iresnet import IResNet
 from sfe_jax.models.irse import ArcFace
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
+from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
 from sfe_jax.models.stylegan2 import Generator, default_channels
 
@@ -34,6 +35,7 @@ NETWORKS = {
         IResNet,
         LevelsMapper,
         LPIPS,
+        Perception,
         ResNet50,
     )
 }
@@ -55,13 +57,13 @@ class Models:
 
   Attributes:
     generator: G.
-    inverter: I.
+    inverter: I; None while E is trained.
     feature_editor: H; None edits w alone (ablation "w/o H", table 3).
     e4e: E; None takes Delta from the Inverter's w (ablation "w/o E").
   """
 
   generator: Generator
-  inverter: Inverter
+  inverter: Inverter | None
   feature_editor: FeatureEditor | None
   e4e: E4E | None
 
@@ -138,6 +140,7 @@ class Architecture:
     fuser: False for the ablation "w/o Fuser" of table 3.
     e4e_depths: bottlenecks of E's stages.
     e4e_widths: their channels.
+    e4e_head_features: channels of E's heads; None for w_dim.
   """
 
   resolution: int = 1024
@@ -153,6 +156,29 @@ class Architecture:
   fuser: bool = True
   e4e_depths: tuple[int, ...] = (3, 4, 14, 3)
   e4e_widths: tuple[int, ...] = (64, 128, 256, 512)
+  e4e_head_features: int | None = None
+
+  def generator(self, dtype: Any = jnp.float32) -> Generator:
+    """G of these sizes."""
+    channels = self.channels or default_channels(self.resolution)
+    return Generator(
+        self.resolution, channels, self.w_dim, self.mapping_layers, dtype
+    )
+
+  def e4e(
+      self, dtype: Any = jnp.float32, axis_name: str | None = None
+  ) -> E4E:
+    """E of these sizes."""
+    return E4E(
+        styles=self.generator().styles,
+        w_dim=self.w_dim,
+        input_size=self.encoder_size,
+        depths=self.e4e_depths,
+        widths=self.e4e_widths,
+        head_features=self.e4e_head_features,
+        dtype=dtype,
+        axis_name=axis_name,
+    )
 
   def build(
       self, dtype: Any = jnp.float32, axis_name: str | None = None
@@ -162,10 +188,7 @@ class Architecture:
     Raises:
       UserError: the sizes contradict each other.
     """
-    channels = self.channels or default_channels(self.resolution)
-    generator = Generator(
-        self.resolution, channels, self.w_dim, self.mapping_layers, dtype
-    )
+    generator = self.generator(dtype)
     size, features = generator.size_of(self.k), generator.width_of(self.k)
     third, content = self._strides(size)
     shared = {"dtype": dtype, "axis_name": axis_name}
@@ -194,14 +217,7 @@ class Architecture:
             ),
             **shared,
         ),
-        e4e=E4E(
-            styles=generator.styles,
-            w_dim=self.w_dim,
-            input_size=self.encoder_size,
-            depths=self.e4e_depths,
-            widths=self.e4e_widths,
-            **shared,
-        ),
+        e4e=self.e4e(**shared),
     )
     if (models.k, models.delta_k) != (self.k, self.delta_k):
       raise UserError(

@@ -17,7 +17,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import grain.checkpoint as grain_checkpoint
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -87,7 +86,10 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(self._folder, options=options)
     self._best = math.inf
     if (step := self._manager.best_step()) is not None:
-      self._best = value(self._manager.metrics(step))
+      try:
+        self._best = value(self._manager.metrics(step))
+      except ValueError as error:
+        raise _damaged(self._folder / str(step), error) from error
     self._value = value
 
   def __enter__(self) -> "Checkpoints":
@@ -120,6 +122,8 @@ class Checkpoints:
     Raises:
       UserError: the state is not finite; nothing is written.
     """
+    import grain.checkpoint as grain_checkpoint  # only training has it
+
     for name, leaf in _named(state):
       if not np.isfinite(leaf).all():
         raise UserError(
@@ -147,6 +151,8 @@ class Checkpoints:
     Raises:
       UserError: the checkpoint is damaged or of another model.
     """
+    import grain.checkpoint as grain_checkpoint  # only training has it
+
     step = self._manager.latest_step()
     if step is None:
       return None

@@ -10,7 +10,7 @@ import functools
 import os
 import pathlib
 import signal
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -87,7 +87,8 @@ def run(
     for step in range(start + 1, config.steps + 1):
       batch = parallel.split(next(data))
       train_step = compiled(stage.variant(step - 1))
-      state, metrics = train_step(state, frozen, batch, seed)
+      with _advice_on_memory(step):
+        state, metrics = train_step(state, frozen, batch, seed)
       meter.add(step, metrics)
       recorder.after_step(step)
       stop, last = interruption(step), step == config.steps
@@ -128,6 +129,22 @@ def _resume(
     share = config.data.batch_size // jax.process_count()
     data.set_state({"next_index": found.step * share})
   return found.state, found.step, Meter(found.meta)
+
+
+@contextlib.contextmanager
+def _advice_on_memory(step: int) -> Iterator[None]:
+  """Says what helps where a device's memory is full."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    raise UserError(
+        f"step {step} needs more memory than the device has; on from the last"
+        " checkpoint with --config.compute.remat=True, a higher"
+        " --config.compute.accumulate, or in a new run"
+        " --config.compute.dtype=bfloat16"
+    ) from error
 
 
 def _due(step: int, every: int) -> bool:
@@ -221,7 +238,7 @@ class Evaluator:
     Args:
       state: replicated.
       step: for messages.
-      best: a score that must be among them.
+      best: a score that must be among them; "" asks for none.
 
     Returns:
       {name: mean}, empty where there are no held-out pictures.
@@ -242,7 +259,7 @@ class Evaluator:
         for name, x in parts.items()
         if sum(map(len, x))
     }
-    if scores and best not in scores:
+    if scores and best and best not in scores:
       raise UserError(
           f"checkpoint.best must be one of {', '.join(sorted(scores))}, got"
           f" {best!r}"

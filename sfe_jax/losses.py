@@ -55,11 +55,11 @@ def discriminator(
 
 
 def r1(
-    logits: Callable[[jax.Array], jax.Array], images: jax.Array
+    logits: Callable[[jax.Array], jax.Array], reals: jax.Array
 ) -> jax.Array:
-  """Squared norm of d sum(logits) / d image, per image: (n,)."""
-  gradient = jax.grad(lambda x: jnp.sum(logits(x)))(images)
-  return jnp.sum(jnp.square(gradient), (1, 2, 3))
+  """Squared norm of d sum(logits) / d real, for each of n reals: (n,)."""
+  gradient = jax.grad(lambda x: jnp.sum(logits(x)))(reals)
+  return jnp.sum(jnp.square(gradient), tuple(range(1, reals.ndim)))
 
 
 def feature_norm(f_k: jax.Array) -> jax.Array:
@@ -73,3 +73,10 @@ def feature_difference(f_k: jax.Array, f_w: jax.Array) -> jax.Array:
   """The release's regulariser, mean square of F_k - F_w: (n,)."""
   difference = f_k.astype(jnp.float32) - f_w.astype(jnp.float32)
   return jnp.mean(jnp.square(difference), (1, 2, 3))
+
+
+def row_distance(w_plus: jax.Array) -> jax.Array:
+  """e4e's delta regulariser, the sum of ||w_i - w_0||_2 over rows: (n,)."""
+  squares = jnp.sum(jnp.square(w_plus[:, 1:] - w_plus[:, :1]), -1)
+  # The root's gradient is infinite at zero.
+  return jnp.sum(jnp.sqrt(squares + 1e-12), -1)

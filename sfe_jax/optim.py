@@ -1,4 +1,4 @@
-"""Optimisers: Ranger for the trained networks, Adam for the discriminator."""
+"""Optimisers: Ranger for encoders, Adam for discriminators and StyleGAN2."""
 
 from typing import Any, NamedTuple
 
@@ -76,3 +76,14 @@ def ranger(
 def adam(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
   """Adam with PyTorch's defaults (.9, .999, 1e-8)."""
   return optax.adam(learning_rate)
+
+
+def lazy_adam(learning_rate: float, every: int) -> optax.GradientTransformation:
+  """StyleGAN2's Adam (0, .99) under lazy regularisation.
+
+  A regulariser that is an update of its own after each `every`-th step makes
+  every + 1 updates of `every`; rates shrink to keep the pace (Karras et al.
+  2020, appendix B).
+  """
+  c = every / (every + 1)
+  return optax.adam(learning_rate * c, b1=0.0, b2=0.99**c)

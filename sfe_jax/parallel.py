@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sfe_jax.errors import UserError
@@ -50,6 +52,11 @@ def initialize(
     )
   except (RuntimeError, ValueError) as error:
     reason = str(error).strip().splitlines()[0]
+    if not any(given):
+      raise UserError(
+          f"--distributed found no TPU pod and no SLURM job ({reason}); give"
+          " --coordinator, --processes and --process instead"
+      ) from error
     raise UserError(
         f"the processes of this run did not find each other: {reason}; is the"
         " coordinator's port open and does every process run?"
@@ -77,6 +84,12 @@ def unreplicate(tree: Any) -> Any:
   return jax.tree.map(
       lambda x: np.asarray(x.addressable_shards[0].data)[0], tree
   )
+
+
+def example_keys(rng: jax.Array, n: int) -> jax.Array:
+  """A key for each of this device's n examples: the same on any devices."""
+  index = lax.axis_index(AXIS) * n + jnp.arange(n)
+  return jax.vmap(lambda i: jax.random.fold_in(rng, i))(index)
 
 
 def split(tree: Any) -> Any:

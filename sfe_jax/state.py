@@ -12,9 +12,11 @@ class Batch:
 
   Attributes:
     image: (n, resolution, resolution, 3) uint8.
+    label: (n, outputs) float32, see `labels.Table.values`; None without.
   """
 
   image: jax.Array
+  label: Any = None
 
 
 @flax.struct.dataclass
@@ -26,7 +28,7 @@ class TrainState:
     params: parameters of the trained network.
     model_state: its other variables: "batch_stats", "buffers".
     opt_state: of Ranger.
-    disc_params: parameters of the discriminator.
+    disc_params: parameters of the discriminator, None without one.
     disc_opt_state: of Adam.
     ema: running average of `params`, None where a stage keeps none.
   """

@@ -20,7 +20,9 @@ from sfe_jax import images as image_files
 from sfe_jax import losses, parallel
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.irse import ArcFace, identity_crop
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.lpips import LPIPS
+from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50, resize_nearest
 from sfe_jax.state import Batch, Frozen, TrainState
 
@@ -50,9 +52,10 @@ class Outputs:
   Attributes:
     fakes: (m, h, w, 3), sets of n images one after another.
     targets: (n or m, h, w, 3), what they should look like; n serve every set.
-    judged: fakes that the discriminator sees.
-    reals: (n, h, w, 3).
+    judged: fakes that the discriminator judges: images, or rows of w+.
+    reals: what it compares them with.
     regulariser: (n,), None where the phase has none.
+    shown: fakes that the discriminator learns from; None for `judged`.
   """
 
   fakes: jax.Array
@@ -60,6 +63,7 @@ class Outputs:
   judged: jax.Array
   reals: jax.Array
   regulariser: jax.Array | None
+  shown: jax.Array | None = None
 
 
 Forward = Callable[
@@ -74,13 +78,14 @@ class Objective:
 
   Attributes:
     l2: weight of the mean squared error.
-    lpips: weight of the perceptual distance.
+    lpips: weight of the perceptual distance, LPIPS's or Perception's.
     identity: weight of the identity loss.
     adversarial: weight of the adversarial loss.
     regulariser: weight of the phase's own regulariser.
     size: side at which images are compared.
     lpips_net: the perceptual network.
-    identity_net: ArcFace for faces, ResNet50 (MoCo) for anything else.
+    identity_net: ArcFace for faces, ResNet50 (MoCo) for anything else,
+      Perception where it was trained for the domain.
   """
 
   l2: float = 1.0
@@ -89,8 +94,8 @@ class Objective:
   adversarial: float = 0.01
   regulariser: float = 0.01
   size: int = 256
-  lpips_net: LPIPS | None = None
-  identity_net: ArcFace | ResNet50 | None = None
+  lpips_net: LPIPS | Perception | None = None
+  identity_net: ArcFace | ResNet50 | Perception | None = None
 
   def compare(
       self, frozen: Frozen, fakes: jax.Array, targets: jax.Array
@@ -119,6 +124,8 @@ class Objective:
 
   def _embed(self, frozen: Frozen, images: jax.Array) -> jax.Array:
     net = self.identity_net
+    if isinstance(net, Perception):
+      return net.apply(frozen.identity, images, method="embed")
     if isinstance(net, ArcFace):
       images = identity_crop(images, net.input_size)
     else:
@@ -149,7 +156,7 @@ class Trainer:
   forward: Forward
   objective: Objective
   optimizer: optax.GradientTransformation
-  discriminator: Discriminator | None
+  discriminator: Discriminator | LatentDiscriminator | None
   disc_optimizer: optax.GradientTransformation
   adversarial_start: int = 0
   accumulate: int = 1
@@ -278,7 +285,8 @@ class Trainer:
       if variant.adversarial:
         values["adversarial"] = self._fooling(state, out)
       total = self.objective.total(values)
-      detached = lax.stop_gradient((out.judged, out.reals))
+      shown = out.judged if out.shown is None else out.shown
+      detached = lax.stop_gradient((shown, out.reals))
       return total, (detached, model_state, values)
 
     (total, aux), grads = jax.value_and_grad(encoder_loss, has_aux=True)(
@@ -296,10 +304,8 @@ class Trainer:
   def _checkpoint(self, function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.checkpoint(function) if self.remat else function
 
-  def _judge(
-      self, params: Any, images: jax.Array, parts: int = 1
-  ) -> jax.Array:
-    return self.discriminator.apply({"params": params}, images, parts)
+  def _judge(self, params: Any, x: jax.Array, parts: int = 1) -> jax.Array:
+    return self.discriminator.apply({"params": params}, x, parts)
 
   def _fooling(self, state: TrainState, out: Outputs) -> jax.Array:
     """The encoder's adversarial loss: ()."""
@@ -332,14 +338,20 @@ class Trainer:
   def evaluate(
       self, state: TrainState, frozen: Frozen, batch: Batch
   ) -> tuple[Outputs, Metrics]:
-    """The pictures and losses in inference mode: {name: (m,)}."""
+    """The pictures and losses in inference mode: {name: (m,)}.
+
+    What is random, such as the direction, follows from the pictures of all
+    devices: it differs between batches and is the same at every step.
+    """
+    content = jnp.sum(batch.image, dtype=jnp.uint32)
+    content = lax.psum(content, parallel.AXIS)
     out, _ = self.forward(
         state.params,
         state.model_state,
         frozen,
         image_files.to_float(batch.image),
         state.step,
-        jax.random.key(0),
+        jax.random.fold_in(jax.random.key(0), content),
         False,
     )
     return out, self.objective.compare(frozen, out.fakes, out.targets)

@@ -6,9 +6,10 @@ r"""Trains what a config describes.
 The same command goes on after an interruption.  On a TPU pod or under SLURM add
 --distributed and run it in every process; elsewhere --coordinator, --processes
 and --process.  Exit code: 0 done, or saved after SIGTERM; 2 wrong usage or a
-loss that is not finite; 130 saved after Ctrl-C.
+loss that is not finite; 130 saved after Ctrl-C (of a single process).
 """
 
+import os
 import pathlib
 import signal
 import sys
@@ -36,6 +37,7 @@ flags.DEFINE_bool(
 flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
 flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
 flags.DEFINE_integer("process", None, "Which one this is, from 0.", 0)
+_PRECISIONS = ("default", "high", "highest")
 
 
 def _config() -> ConfigDict:
@@ -77,8 +79,8 @@ def _plan(config: ConfigDict) -> str:
   )
 
 
-def _open_data(config: ConfigDict) -> tuple[Any, Any]:
-  """Batches to train on and to validate with."""
+def _open_data(config: ConfigDict) -> tuple[Any, Any, dict[str, int]]:
+  """Batches to train on and to validate with, and how many pictures."""
   from sfe_jax import data  # slow to import, and --dry_run does without
 
   c = config.data
@@ -91,8 +93,13 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any]:
       validation_path=c.validation_path,
       validation_count=c.validation_count,
   )
+  if c.get("labels"):
+    train, held_out = data.label(
+        (train, held_out), os.path.join(c.path, c.labels)
+    )
+  pictures = {"train": len(train), "held out": len(held_out)}
   logging.info(
-      "%d pictures to train on, %d held out", len(train), len(held_out)
+      "%d pictures to train on, %d held out", *pictures.values()
   )
   how = {
       "batch_size": c.batch_size,
@@ -103,6 +110,7 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any]:
   return (
       data.loader(train, seed=config.seed, flip=c.flip, **how),
       data.validation_batches(held_out, **how),
+      pictures,
   )
 
 
@@ -118,7 +126,11 @@ def main(_: Sequence[str]) -> int:
   where = (FLAGS.coordinator, FLAGS.processes, FLAGS.process)
   if FLAGS.distributed or any(x is not None for x in where):
     parallel.initialize(*where)
-  runtime.enable_compilation_cache()
+  if config.compute.precision not in _PRECISIONS:
+    raise UserError(
+        f"compute.precision must be one of {', '.join(_PRECISIONS)}, got"
+        f" {config.compute.precision!r}"
+    )
   jax.config.update("jax_default_matmul_precision", config.compute.precision)
   logging.info(
       "%d %s devices, process %d of %d",
@@ -127,11 +139,12 @@ def main(_: Sequence[str]) -> int:
   )
   from sfe_jax import loop, stages
 
-  batches, held_out = _open_data(config)  # before slow work: it may be missing
+  # Before slow work: it may be missing.
+  batches, held_out, pictures = _open_data(config)
   stage = stages.build(config)
-  workdir.start(FLAGS.workdir, config, stage)
+  workdir.start(FLAGS.workdir, config, stage, pictures)
   stopped = loop.run(stage, config, FLAGS.workdir, batches, held_out)
-  workdir.write_weights(FLAGS.workdir, stage.trained)
+  workdir.write_weights(FLAGS.workdir, stage)
   return 130 if stopped == signal.SIGINT else 0
 
 

@@ -19,23 +19,19 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from sfe_jax import checkpoint, weights
+from sfe_jax import checkpoint, trained, weights
 from sfe_jax.errors import UserError
 from sfe_jax.stages.stage import Stage
 from sfe_jax.state import Frozen
 
 WEIGHTS = "weights"
 _CONFIG = "config.json"
-_TRAINED = "trained.json"
 _RUN = "run.json"
-# Of a network's variables; a stage may keep more in `model_state`.
-_COLLECTIONS = ("batch_stats", "buffers")
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"
 )
@@ -49,6 +45,8 @@ FREE = (
     "data.path",
     "data.validation_path",
     "data.threads",
+    "optimizer",
+    "compute.precision",
     "compute.accumulate",
     "compute.remat",
 )
@@ -69,7 +67,12 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
       for key in sorted(before.keys() | now.keys())
       if _shown(before, key) != _shown(now, key)
   ]
-  fixed = [x for x in other if not _is_free(x.partition(" ")[0])]
+  fixed = [
+      change
+      for change in other
+      # Keys that a later version added say nothing of the run.
+      if (key := change.partition(" ")[0]) in before and not _is_free(key)
+  ]
   if fixed:
     raise UserError(
         f"{workdir} holds another run: {'; '.join(fixed)}; set it back to go"
@@ -80,7 +83,10 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
 
 
 def start(
-    workdir: str | os.PathLike, config: ConfigDict, stage: Stage
+    workdir: str | os.PathLike,
+    config: ConfigDict,
+    stage: Stage,
+    pictures: Mapping[str, int],
 ) -> None:
   """Writes what a run starts from; call it in every process.
 
@@ -88,35 +94,38 @@ def start(
     workdir: made if absent.
     config: resolved.
     stage: what is trained.
+    pictures: how many there are of each kind.
 
   Raises:
-    UserError: the run goes on, and was started with other frozen networks.
+    UserError: the run goes on, and was started with other frozen networks or
+      another number of pictures.
   """
   workdir = pathlib.Path(workdir)
   frozen = _fingerprints(stage.frozen)
-  before = _read(workdir / _TRAINED)
-  if before is not None and checkpoint.latest_step(workdir) is not None:
-    other = [k for k, v in frozen.items() if before["frozen"].get(k) != v]
-    if other:
-      raise UserError(
-          f"{workdir} was trained with other weights of {', '.join(other)} than"
-          " init.weights and init.inverter now hold; name the old ones to go"
-          " on, or give another --workdir"
-      )
+  goes_on = checkpoint.latest_step(workdir) is not None
+  if goes_on and trained.is_run(workdir):
+    _check_start(workdir, frozen, dict(pictures))
   if jax.process_index() != 0:
     return
   workdir.mkdir(parents=True, exist_ok=True)
   _write(workdir / _CONFIG, _plain(config))
   networks = {
-      name: {"network": type(m).__name__, "sizes": weights.sizes(m)}
+      name: {
+          "network": type(m).__name__,
+          "sizes": weights.sizes(m),
+          "info": dict(stage.info.get(name, {})),
+      }
       for name, m in stage.trained.items()
   }
-  _write(workdir / _TRAINED, {"networks": networks, "frozen": frozen})
+  _write(
+      workdir / trained.DOCUMENT,
+      {"networks": networks, "frozen": frozen, "pictures": dict(pictures)},
+  )
   starts = _read(workdir / _RUN) or []
   _write(workdir / _RUN, [*starts, _this_start()])
   folder = workdir / WEIGHTS
   for name, (network, variables) in stage.given.items():
-    if not (folder / name).is_dir():
+    if not (goes_on and (folder / name).is_dir()):
       weights.write(folder / name, network, variables)
   if "init" in config and not config.init.random:
     for name in ("directions", "mappers"):
@@ -125,85 +134,42 @@ def start(
         shutil.copytree(source, folder / name, dirs_exist_ok=True)
 
 
-def write_weights(
-    workdir: str | os.PathLike, networks: Mapping[str, nn.Module]
+def _check_start(
+    workdir: pathlib.Path, frozen: dict[str, str], pictures: dict[str, int]
 ) -> None:
+  """Raises UserError where a run would go on with other data or networks."""
+  before = trained.document(workdir)
+  other = [k for k, v in frozen.items() if before["frozen"].get(k) != v]
+  if other:
+    raise UserError(
+        f"{workdir} was trained with other weights of {', '.join(other)} than"
+        " init.weights and init.inverter now hold; name the old ones to go on,"
+        " or give another --workdir"
+    )
+  if before["pictures"] != pictures:
+    raise UserError(
+        f"{workdir} was trained on {before['pictures']} pictures, data.path and"
+        f" data.validation_path now hold {pictures}: what was held out would"
+        " mix with what is trained on; restore them to go on, or give another"
+        " --workdir"
+    )
+
+
+def write_weights(workdir: str | os.PathLike, stage: Stage) -> None:
   """Writes the last checkpoint's networks; call it in every process.
 
   Args:
     workdir: of the run.
-    networks: the trained ones, see `Stage.trained`.
+    stage: what was trained.
   """
-  found = _of_checkpoint(workdir, networks)  # all processes together
+  found = trained.variables(workdir, stage.trained)  # all processes together
   if jax.process_index() != 0:
     return
   folder = pathlib.Path(workdir) / WEIGHTS
   for name, variables in found.items():
-    weights.write(folder / name, networks[name], variables)
+    network, info = stage.trained[name], stage.info.get(name)
+    weights.write(folder / name, network, variables, info)
   logging.info("wrote %s", folder)
-
-
-def is_workdir(folder: str | os.PathLike) -> bool:
-  """Whether a folder is a run's."""
-  return (pathlib.Path(folder) / _TRAINED).is_file()
-
-
-def trained_networks(workdir: str | os.PathLike) -> tuple[str, ...]:
-  """Names of the networks that a run trains.
-
-  Raises:
-    UserError: the folder is not a run's.
-  """
-  return tuple(_documents(workdir))
-
-
-def trained(
-    workdir: str | os.PathLike,
-    name: str,
-    step: int | None = None,
-    **fields: Any,
-) -> tuple[nn.Module, Any]:
-  """A trained network out of a checkpoint: its module and variables.
-
-  Args:
-    workdir: of the run.
-    name: of the network.
-    step: of the checkpoint; None takes the last.
-    **fields: of the module, such as dtype.
-
-  Raises:
-    UserError: no run, network or checkpoint of that name, or a damaged one.
-  """
-  documents = _documents(workdir)
-  if name not in documents:
-    raise UserError(f"{workdir} trains {', '.join(documents)}, not {name}")
-  where = pathlib.Path(workdir) / _TRAINED
-  module = weights.build(documents[name], where, **fields)
-  variables = _of_checkpoint(workdir, documents, step)[name]
-  want = jax.tree.map(np.shape, weights.abstract(module))
-  if jax.tree.map(np.shape, variables) != want:
-    raise UserError(f"{workdir}: the checkpoint does not fit its {name}")
-  return module, variables
-
-
-def _documents(workdir: str | os.PathLike) -> dict[str, Any]:
-  stored = _read(pathlib.Path(workdir) / _TRAINED)
-  if stored is None:
-    raise UserError(f"{workdir} is no workdir of a run: {_TRAINED} is missing")
-  return stored["networks"]
-
-
-def _of_checkpoint(workdir, networks, step=None) -> dict[str, Any]:
-  """Variables of trained networks, named with the main one first."""
-  state = checkpoint.read_state(
-      workdir, step, ("params", "ema", "model_state", "disc_params")
-  )
-  params = state["ema"] or state["params"]
-  kept = {k: v for k, v in state["model_state"].items() if k in _COLLECTIONS}
-  found = {next(iter(networks)): {"params": params, **kept}}
-  if "discriminator" in networks:
-    found["discriminator"] = {"params": state["disc_params"]}
-  return found
 
 
 def _fingerprints(frozen: Frozen) -> dict[str, str]:
@@ -220,18 +186,6 @@ def _fingerprints(frozen: Frozen) -> dict[str, str]:
     if leaves:
       found[name] = digest.hexdigest()
   return found
-
-
-def read_config(workdir: str | os.PathLike) -> ConfigDict:
-  """The config that a run was made with, locked.
-
-  Raises:
-    UserError: the folder is not a run's.
-  """
-  stored = _read(pathlib.Path(workdir) / _CONFIG)
-  if stored is None:
-    raise UserError(f"{workdir} is no workdir of a run: {_CONFIG} is missing")
-  return ConfigDict(_with_tuples(stored)).lock()
 
 
 def _this_start() -> dict[str, Any]:
@@ -277,14 +231,6 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
   for key, value in tree.items():
     out |= _flat(value, f"{prefix}.{key}" if prefix else key)
   return out
-
-
-def _with_tuples(tree: Any) -> Any:
-  if isinstance(tree, dict):
-    return {key: _with_tuples(value) for key, value in tree.items()}
-  if isinstance(tree, list):
-    return tuple(map(_with_tuples, tree))
-  return tree
 
 
 def _shown(flat: dict[str, Any], key: str) -> str:

@@ -4,9 +4,14 @@ import functools
 import importlib
 from unittest import mock
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from sfe_jax import parallel, stages
 from sfe_jax import weights as weight_files
 from sfe_jax.stages import networks
+from sfe_jax.state import Batch
 from sfe_jax.steps import Variant
 from tests import tiny
 
@@ -42,7 +47,7 @@ def config(phase, **changes):
 
 def trained(config):
   """Stands in for an Inverter on disk."""
-  models = networks._architecture(config).build(axis_name=parallel.AXIS)
+  models = networks.architecture(config).build(axis_name=parallel.AXIS)
   return models.inverter, tiny.fill(models.inverter)
 
 
@@ -56,3 +61,37 @@ def build(phase, **changes):
       mock.patch.object(networks, "trained", lambda *_, **__: inverter),
   ):
     return stages.build(settings)
+
+
+def run(stage, n=8, size=16, variant=ALL):
+  """(state, metrics) after step number STEP, on all devices."""
+
+  def step(state, frozen, batch, seed):
+    return stage.step(variant, state, frozen, batch, jax.random.key(seed))
+
+  state = stage.state.replace(step=jnp.int32(STEP))
+  out = parallel.pmap(step)(
+      parallel.replicate(state),
+      parallel.replicate(stage.frozen),
+      parallel.split(Batch(tiny.pictures(n, size))),
+      parallel.replicate(np.uint32(0)),
+  )
+  return parallel.unreplicate(out)
+
+
+def named(tree):
+  return {
+      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def close(got, want, tolerance=1e-4):
+  """Equal to rounding, relative to each array's largest element."""
+  assert got.keys() == want.keys()
+  for name, b in want.items():
+    error = np.abs(got[name] - b)
+    if "disc_params" in name:  # Adam's first step is the gradient's sign
+      assert np.mean(error > 1e-6) < 0.02, name
+    else:
+      assert error.max() <= tolerance * max(np.abs(b).max(), 1e-4), name

@@ -20,13 +20,17 @@ _RULES = (
 def _build(state: State, residual: bool) -> E4E:
   what = "e4e" if residual else "psp"
   depths, widths = trunk_sizes(state, what)
+  w_dim, hidden = (
+      dimension(state, "styles.0.linear.weight", axis, what) for axis in (0, 1)
+  )
   return E4E(
       styles=count(state, "styles.{i}.linear.weight"),
-      w_dim=dimension(state, "styles.0.linear.weight", 0, what),
+      w_dim=w_dim,
       # The first head halves input_size / 16 down to one pixel.
       input_size=16 * 2 ** count(state, "styles.0.convs.{2j}.weight"),
       depths=depths,
       widths=widths,
+      head_features=None if hidden == w_dim else hidden,
       residual=residual,
   )
 

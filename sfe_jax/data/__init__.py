@@ -1,11 +1,19 @@
 """Pictures for training: sources, batches, and shards of resized pictures."""
 
-from sfe_jax.data.loader import hold_out, loader, open_sets, validation_batches
-from sfe_jax.data.sources import Source, open_source
+from sfe_jax.data.loader import (
+    hold_out,
+    label,
+    loader,
+    open_sets,
+    validation_batches,
+)
+from sfe_jax.data.sources import Labelled, Source, open_source
 
 __all__ = [
+    "Labelled",
     "Source",
     "hold_out",
+    "label",
     "loader",
     "open_sets",
     "open_source",

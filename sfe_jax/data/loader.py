@@ -12,7 +12,8 @@ import grain
 import numpy as np
 from absl import logging
 
-from sfe_jax.data.sources import Source, open_source
+from sfe_jax import labels as label_files
+from sfe_jax.data.sources import Labelled, Source, open_source
 from sfe_jax.errors import UserError
 from sfe_jax.state import Batch
 
@@ -36,6 +37,11 @@ class Subset:
   def resolution(self) -> int:
     """Of the pictures."""
     return self.source.resolution
+
+  @property
+  def paths(self) -> list[str]:
+    """Of the pictures, if the source is a folder."""
+    return [self.source.paths[i] for i in self.indices]
 
   def __len__(self) -> int:
     return len(self.indices)
@@ -121,9 +127,48 @@ def open_sets(
   return source, open_source(kind, *where)
 
 
+def label(
+    sets: tuple[Source, Source], path: str | os.PathLike
+) -> tuple[Labelled, Labelled]:
+  """Gives every picture of both sets its label.
+
+  Args:
+    sets: of a folder, or of two; see `open_sets`.
+    path: of the CSV file that has the labels of all, see `labels.read`.
+
+  Raises:
+    UserError: the pictures are not files; see `labels.read`, `Table.of`.
+  """
+  table = label_files.read(path)
+  files = [getattr(source, "paths", None) for source in sets]
+  if None in files:
+    raise UserError(
+        f"labels of {path} are by file: they need data.source folder; or set"
+        ' data.labels to "" for none'
+    )
+  idle = len(table.rows) - sum(map(len, files))
+  if idle:
+    logging.warning("%s: %d rows are of no picture here", table.path, idle)
+  train, held_out = (
+      Labelled(source, table.of(f)) for source, f in zip(sets, files)
+  )
+  return train, held_out
+
+
+def _element(source: Source, index: int) -> dict[str, np.ndarray]:
+  """{"image": uint8 picture}, and its "label" where the source has them."""
+  element = {"image": source[index]}
+  if isinstance(source, Labelled):
+    element["label"] = source.labels[index]
+  return element
+
+
 @dataclasses.dataclass(frozen=True)
 class _Replacing:
-  """A source that gives the next readable picture for an unreadable one."""
+  """A source that gives the next readable picture for an unreadable one.
+
+  Gives `_element`s.
+  """
 
   source: Source
   known: set[int] = dataclasses.field(default_factory=set)
@@ -131,12 +176,12 @@ class _Replacing:
   def __len__(self) -> int:
     return len(self.source)
 
-  def __getitem__(self, index: int) -> np.ndarray:
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     tries = min(_TRIES, len(self))
     for offset in range(tries):
       i = (index + offset) % len(self)
       try:
-        return self.source[i]
+        return _element(self.source, i)
       except UserError as error:
         if i not in self.known:
           self.known.add(i)
@@ -152,7 +197,7 @@ class _Replacing:
 class _Padded:
   """A source padded to whole batches; unreadable pictures are padding too.
 
-  Gives {"image": (resolution, resolution, 3) uint8, "mask": bool}.
+  Gives `_element`s with another entry, "mask": bool.
   """
 
   source: Source
@@ -164,22 +209,26 @@ class _Padded:
   def __getitem__(self, index: int) -> dict[str, Any]:
     if index < len(self.source):
       try:
-        return {"image": self.source[index], "mask": np.True_}
+        return _element(self.source, index) | {"mask": np.True_}
       except UserError as error:
         logging.warning("%s; validation goes on without it", error)
     size = self.source.resolution
-    empty = np.zeros((size, size, 3), np.uint8)
-    return {"image": empty, "mask": np.False_}
+    empty = {"image": np.zeros((size, size, 3), np.uint8)}
+    if isinstance(self.source, Labelled):
+      empty["label"] = np.zeros_like(self.source.labels[0])
+    return empty | {"mask": np.False_}
 
 
 @dataclasses.dataclass(frozen=True)
 class Flip(grain.transforms.RandomMap):
-  """Mirrors (h, w, c) left to right with probability 1/2."""
+  """Mirrors the image of an element left to right with probability 1/2."""
 
   def random_map(
-      self, element: np.ndarray, rng: np.random.Generator
-  ) -> np.ndarray:
-    return element[:, ::-1] if rng.random() < 0.5 else element
+      self, element: dict[str, np.ndarray], rng: np.random.Generator
+  ) -> dict[str, np.ndarray]:
+    if rng.random() >= 0.5:
+      return element
+    return element | {"image": element["image"][:, ::-1]}
 
 
 class _Share(grain.MapDataset):
@@ -234,12 +283,13 @@ def _batches(
   return dataset.to_iter_dataset(options).batch(share, drop_remainder=True)
 
 
-def _pack(image: np.ndarray) -> Batch:
-  return Batch(image=image)
+def _pack(element: dict[str, np.ndarray]) -> Batch:
+  return Batch(**element)
 
 
 def _pack_masked(element: dict[str, np.ndarray]) -> tuple[Batch, np.ndarray]:
-  return _pack(element["image"]), element["mask"]
+  mask = element.pop("mask")
+  return _pack(element), mask
 
 
 def loader(
@@ -261,22 +311,28 @@ def loader(
     source: pictures.
     batch_size: of all processes together.
     seed: of order and mirroring, 0 to 2**32 - 1.
-    flip: mirror with probability 1/2.
+    flip: mirror with probability 1/2; not with labels, which may be of sides.
     threads: that decode; 0 decodes when a batch is asked for.
     process: which this is.
     processes: how many there are.
 
   Returns:
     Iterator of Batch: image uint8 (batch_size / processes, resolution,
-    resolution, 3).  Its state for `grain.checkpoint`, or `get_state` and
-    `set_state`, is {"next_index": batches * batch_size / processes}, so that
-    another number of processes can go on from it too.
+    resolution, 3), and label if `source` is `Labelled`.  Its state for
+    `grain.checkpoint`, or `get_state` and `set_state`, is
+    {"next_index": batches * batch_size / processes}, so that another number of
+    processes can go on from it too.
 
   Raises:
     UserError: bad numbers; or while iterating, hardly a picture is readable.
   """
   if not 0 <= seed < 2**32:
     raise UserError(f"seed is 0 to 2**32 - 1, not {seed}")
+  if flip and isinstance(source, Labelled):
+    raise UserError(
+        "data.flip would mirror pictures whose labels may tell left from right;"
+        ' set data.flip False, or data.labels "" for none'
+    )
   dataset = grain.MapDataset.source(_Replacing(source)).seed(seed)
   dataset = dataset.shuffle().repeat()
   if flip:

@@ -47,6 +47,30 @@ class Source(Protocol):
     ...
 
 
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+  """A source with a label for every picture.
+
+  Attributes:
+    source: pictures.
+    labels: (n, outputs) float32.
+  """
+
+  source: Source
+  labels: np.ndarray
+
+  @property
+  def resolution(self) -> int:
+    """Of the pictures."""
+    return self.source.resolution
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    return self.source[index]
+
+
 def square(
     file: str | os.PathLike | BinaryIO, name: str, resolution: int
 ) -> np.ndarray:

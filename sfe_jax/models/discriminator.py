@@ -22,9 +22,26 @@ def _strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _strided_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """The same as one matrix product over gathered 3x3 patches."""
-  _, h, w, _ = x.shape
-  patches = [x[:, i : h - 2 + i : 2, j : w - 2 + j : 2] for i, j in _TAPS]
+  h, w = x.shape[1] // 2, x.shape[2] // 2
+  # Even and odd rows and columns first: the gradients of slices with a stride
+  # are zeros over the whole image, one image per tap.
+  phases = [_even_odd(rows, 2) for rows in _even_odd(x, 1)]
+  patches = [
+      phases[i % 2][j % 2][:, i // 2 : i // 2 + h, j // 2 : j // 2 + w]
+      for i, j in _TAPS
+  ]
   return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _even_odd(x: jax.Array, axis: int) -> list[jax.Array]:
+  """The even and, padded to as many, the odd elements of an odd axis."""
+  padding = [(0, 0)] * x.ndim
+  padding[axis] = (0, 1)
+  shape = list(x.shape)
+  shape[axis : axis + 1] = [x.shape[axis] // 2 + 1, 2]
+  pairs = jnp.pad(x, padding).reshape(shape)
+  halves = lax.split(pairs, (1, 1), axis + 1)
+  return [half.squeeze(axis + 1) for half in halves]
 
 
 def conv_down2x(x: jax.Array, kernel: jax.Array) -> jax.Array:

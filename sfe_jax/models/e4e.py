@@ -17,10 +17,12 @@ class StyleHead(nn.Module):
 
   Attributes:
     features: output width.
+    hidden: width of the convolutions.
     dtype: of the convolutions; the linear layer is float32.
   """
 
   features: int
+  hidden: int
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -28,7 +30,7 @@ class StyleHead(nn.Module):
     """(n, s, s, c), s a power of two -> (n, features) float32."""
     for i in range(int(math.log2(x.shape[1]))):
       x = layers.conv(
-          self.features,
+          self.hidden,
           stride=2,
           use_bias=True,
           dtype=self.dtype,
@@ -48,6 +50,8 @@ class E4E(nn.Module):
     input_size: side of the square input images, a power of two from 32.
     depths: blocks per stage.
     widths: features per stage; the pyramid has the last.
+    head_features: width of the heads' convolutions; None for w_dim, as
+      published.
     residual: heads after the first give differences to the first (e4e), else
       every head gives its own latent (pSp).
     axis_name: device axis of the batch norms in training.
@@ -59,6 +63,7 @@ class E4E(nn.Module):
   input_size: int = 256
   depths: tuple[int, int, int, int] = (3, 4, 14, 3)
   widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+  head_features: int | None = None
   residual: bool = True
   axis_name: str | None = None
   dtype: Any = jnp.float32
@@ -92,8 +97,9 @@ class E4E(nn.Module):
     fine = self._merge("lateral_fine", medium, fine)
 
     levels = 3 * [coarse] + 4 * [medium] + self.styles * [fine]
+    hidden = self.head_features or self.w_dim
     rows = [
-        StyleHead(self.w_dim, dtype=self.dtype, name=f"head{i}")(levels[i])
+        StyleHead(self.w_dim, hidden, self.dtype, name=f"head{i}")(levels[i])
         for i in range(self.styles)
     ]
     if self.residual:

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from sfe_jax.errors import UserError
 from sfe_jax.stages.stage import Stage
 
-STAGES = ("phase1", "phase2")
+STAGES = ("generator", "perception", "e4e", "phase1", "phase2")
 
 
 def build(config: ConfigDict) -> Stage:

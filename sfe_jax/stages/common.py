@@ -1,9 +1,10 @@
-"""What phase 1 and phase 2 share: losses, optimisers, validation, grids."""
+"""What E and both phases share: losses, optimisers, validation, grids."""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -39,6 +40,9 @@ def stage(
     variables: its initial variables.
     columns: titles of the sets of pictures.
     directions: the set D, in phase 2.
+
+  Raises:
+    UserError: a batch cannot be split as the config says.
   """
   loss, compute = config.loss, config.compute
   _check_batch(config, found.discriminator)
@@ -61,17 +65,19 @@ def stage(
       accumulate=compute.accumulate,
       remat=compute.remat,
   )
+  # On the host: the first device would hold them beside the loop's copies.
+  given = jax.device_get(found.variables)
   frozen = Frozen(
-      generator=found.variables["generator"],
-      e4e=found.variables["e4e"],
-      inverter=found.variables.get("inverter"),
-      lpips=found.variables.get("lpips_vgg"),
-      identity=found.variables.get(loss.identity_network),
+      generator=given["generator"],
+      e4e=given.get("e4e"),
+      inverter=given.get("inverter"),
+      lpips=given.get(loss.perceptual_network),
+      identity=given.get(loss.identity_network),
       directions=directions,
   )
   disc_params = None
   if found.discriminator is not None:
-    disc_params = found.variables["discriminator"]["params"]
+    disc_params = given["discriminator"]["params"]
   variables = dict(variables)
   params = variables.pop("params")
 
@@ -98,16 +104,16 @@ def stage(
 
   modules = {k: m for k, m in vars(found.models).items() if m is not None}
   trained = {name: modules.pop(name)}
-  if found.discriminator is not None:
+  if isinstance(found.discriminator, Discriminator):  # of images, not latents
     trained["discriminator"] = found.discriminator
   return Stage(
       trained=trained,
       given={
-          key: (module, found.variables[key])
+          key: (module, given[key])
           for key, module in modules.items()
-          if key in found.variables
+          if key in given
       },
-      state=trainer.init(params, variables, disc_params),
+      state=jax.device_get(trainer.init(params, variables, disc_params)),
       frozen=frozen,
       variant=trainer.variant,
       step=trainer.step,
@@ -116,7 +122,7 @@ def stage(
   )
 
 
-def _check_batch(config: ConfigDict, disc: Discriminator | None) -> None:
+def _check_batch(config: ConfigDict, disc: nn.Module | None) -> None:
   """Raises UserError where a batch cannot be split as the config says."""
   batch, parts = config.data.batch_size, config.compute.accumulate
   devices = jax.device_count()
@@ -127,11 +133,18 @@ def _check_batch(config: ConfigDict, disc: Discriminator | None) -> None:
         f" {devices * max(parts, 1)}"
     )
   micro = batch // parts
-  if disc is not None and micro % min(disc.mbstd_group, micro):
+  if not isinstance(disc, Discriminator):
+    return
+  group = disc.mbstd_group
+  # Phase 1 judges two sets.  One image has no group: its statistic is zero,
+  # by which reals alone would give themselves away.
+  uneven = any(n % min(group, n) for n in (micro, 2 * micro))
+  if uneven or micro < min(2, group):
     raise UserError(
-        f"the discriminator compares groups of {disc.mbstd_group} images, which"
-        f" {micro} do not split into; change data.batch_size ({batch}) or"
-        f" compute.accumulate ({parts})"
+        f"the discriminator compares images in groups of {group}, for which"
+        f" micro-batches of {micro} will not do; choose data.batch_size"
+        f" ({batch}) / compute.accumulate ({parts}) as 2 or a multiple of"
+        f" {group}, or loss.adversarial=0"
     )
 
 

@@ -11,18 +11,24 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from sfe_jax import weights, workdir
+from sfe_jax import trained as trained_run
+from sfe_jax import weights
 from sfe_jax.architecture import Architecture, Models
 from sfe_jax.errors import UserError
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.irse import ArcFace
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.lpips import LPIPS
+from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.parallel import AXIS
 
 # Sizes of the perceptual networks when they are random (:smoke configs).
 _TINY_WIDTH = 8
-IDENTITIES = ("arcface", "moco", "none")
+_DTYPES = ("float32", "bfloat16")
+PERCEPTUAL = ("lpips_vgg", "perception")
+IDENTITIES = ("arcface", "moco", "perception", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,46 +37,74 @@ class Networks:
 
   Attributes:
     models: the editing networks, built for training over devices.
-    discriminator: D, None where adversarial loss is off.
+    discriminator: of images or of latents, None where adversarial loss is
+      off.
     lpips: perceptual network, None where its loss is off.
     identity: identity network, None where its loss is off.
     variables: by network name; without what is trained from scratch.
   """
 
   models: Models
-  discriminator: Discriminator | None
+  discriminator: Discriminator | LatentDiscriminator | None
   lpips: nn.Module | None
   identity: nn.Module | None
   variables: dict[str, Any]
 
 
-def load(config: ConfigDict) -> Networks:
-  """Reads, or for smoke tests draws, every network a phase needs.
+def load(config: ConfigDict, *names: str) -> Networks:
+  """Reads, or for smoke tests draws, the networks a phase needs.
+
+  Args:
+    config: of the phase.
+    *names: networks beside the generator, the discriminator and the losses'.
 
   Raises:
     UserError: a network is missing, or sizes do not fit the config.
   """
-  dtype = jnp.dtype(config.compute.dtype)
+  names += ("discriminator",) * bool(config.loss.adversarial)
+  found = load_given(config, *names)
+  given = found.models
+  models = architecture(config, given.generator).build(_dtype(config), AXIS)
+  models = dataclasses.replace(
+      models, generator=given.generator, e4e=given.e4e
+  )
+  models.check()
+  return dataclasses.replace(found, models=models)
+
+
+def load_given(config: ConfigDict, *names: str) -> Networks:
+  """The generator, the networks of the losses, and others by name.
+
+  Raises:
+    UserError: a network is missing, or sizes do not fit the config.
+  """
+  dtype = _dtype(config)
   loss = config.loss
-  if loss.identity_network not in IDENTITIES:
-    raise UserError(
-        f"loss.identity_network must be one of {', '.join(IDENTITIES)}, got"
-        f" {loss.identity_network!r}"
-    )
+  for name, known in (
+      ("perceptual_network", PERCEPTUAL), ("identity_network", IDENTITIES)
+  ):
+    if loss[name] not in known:
+      raise UserError(
+          f"loss.{name} must be one of {', '.join(known)}, got {loss[name]!r}"
+      )
   size = min(loss.size, config.data.resolution)
+  if config.data.resolution % size:
+    raise UserError(
+        f"loss.size {loss.size} must divide data.resolution"
+        f" {config.data.resolution}, or be at least as large"
+    )
   if loss.identity_network == "arcface" and loss.identity and size != 256:
     raise UserError(
         "loss.identity_network arcface sees faces of 256 px, losses are"
         f" computed at {size}; take loss.size 256 and data.resolution of at"
-        " least that, or loss.identity_network moco or none"
+        " least that, or loss.identity_network moco, perception or none"
     )
-  wanted = ["generator", "e4e"]
-  wanted += ["discriminator"] * bool(loss.adversarial)
-  wanted += ["lpips_vgg"] * bool(loss.lpips)
+  wanted = ["generator", *names]
+  wanted += [loss.perceptual_network] * bool(loss.lpips)
   has_identity = loss.identity and loss.identity_network != "none"
   wanted += [loss.identity_network] * bool(has_identity)
   source = _random if config.init.random else _read
-  found = {name: source(config, name, dtype) for name in wanted}
+  found = {name: source(config, name, dtype) for name in dict.fromkeys(wanted)}
   modules = {name: module for name, (module, _) in found.items()}
   variables = {name: variables for name, (_, variables) in found.items()}
   generator = modules["generator"]
@@ -79,21 +113,28 @@ def load(config: ConfigDict) -> Networks:
         f"data.resolution is {config.data.resolution}, the generator makes"
         f" {generator.resolution} px images"
     )
-  models = _architecture(config, generator).build(dtype, AXIS)
-  models = dataclasses.replace(
-      models, generator=generator, e4e=modules["e4e"]
-  )
-  models.check()
   return Networks(
-      models,
+      Models(generator, None, None, modules.get("e4e")),
       modules.get("discriminator"),
-      modules.get("lpips_vgg"),
+      modules.get(loss.perceptual_network),
       modules.get(loss.identity_network),
       variables,
   )
 
 
-def _architecture(config: ConfigDict, generator=None) -> Architecture:
+def _dtype(config: ConfigDict) -> Any:
+  if config.compute.dtype not in _DTYPES:
+    raise UserError(
+        f"compute.dtype must be one of {', '.join(_DTYPES)}, got"
+        f" {config.compute.dtype!r}"
+    )
+  return jnp.dtype(config.compute.dtype)
+
+
+def architecture(
+    config: ConfigDict, generator: Generator | None = None
+) -> Architecture:
+  """Sizes in the config's section model; those of a generator at hand."""
   sizes = {key: value for key, value in config.model.items()}
   if generator is not None:
     sizes |= {
@@ -114,11 +155,11 @@ def _read(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
 
 
 def _random(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
-  models = _architecture(config).build(dtype)
-  generator = models.generator
+  sizes = architecture(config)
+  generator = sizes.generator(dtype)
   module = {
       "generator": lambda: generator,
-      "e4e": lambda: models.e4e,
+      "e4e": lambda: sizes.e4e(dtype),
       "discriminator": lambda: Discriminator(
           generator.resolution,
           generator.channels,
@@ -130,6 +171,9 @@ def _random(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
           (1, 1, 1, 1), (_TINY_WIDTH,) * 4, dtype=dtype
       ),
       "moco": lambda: ResNet50((1, 1, 1, 1), _TINY_WIDTH, dtype),
+      "perception": lambda: Perception(
+          16, (_TINY_WIDTH,) * 3, _TINY_WIDTH, dtype=dtype
+      ),
   }[name]()
   return module, weights.random(module)
 
@@ -176,9 +220,9 @@ def trained(folder: str, name: str, **fields: Any) -> tuple[nn.Module, Any]:
   path = pathlib.Path(folder)
   if (path / name).is_dir():
     return weights.read(path / name, **fields)
-  if not workdir.is_workdir(path):
+  if not trained_run.is_run(path):
     raise UserError(
         f"{folder} holds no {name}: give a workdir of the stage that trains"
         " it, or a weight folder made by python -m convert"
     )
-  return workdir.trained(path, name, **fields)
+  return trained_run.read(path, name, **fields)

@@ -192,15 +192,11 @@ def build(config: ConfigDict) -> Stage:
         "name phase 1's workdir, or a weight folder, with"
         " --config.init.inverter"
     )
-  found = networks.load(config)
+  found = networks.load(config, *["e4e"] * config.edits.encoder)
   inverter, variables = networks.trained(
       config.init.inverter, "inverter", dtype=found.models.inverter.dtype
   )
-  models = dataclasses.replace(
-      found.models,
-      inverter=inverter,
-      e4e=found.models.e4e if config.edits.encoder else None,
-  )
+  models = dataclasses.replace(found.models, inverter=inverter)
   models.check()
   found = dataclasses.replace(
       found,

@@ -31,6 +31,7 @@ class Stage:
       key; the step folds its number in.
     validate: (state, frozen, batch) -> {name: (n,)}, a value per example.
     grid: (state, frozen, batch) -> {column title: (n, h, w, 3) in [-1, 1]}.
+    info: JSON-serialisable facts to keep with trained networks, by name.
   """
 
   trained: Mapping[str, nn.Module]
@@ -43,3 +44,6 @@ class Stage:
   ]
   validate: Callable[[TrainState, Frozen, Batch], Metrics]
   grid: Callable[[TrainState, Frozen, Batch], Mapping[str, jax.Array]]
+  info: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+      default_factory=dict
+  )

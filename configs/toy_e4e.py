@@ -1,0 +1,52 @@
+"""E for the drawn faces, or for any folder of pictures with its generator.
+
+  python -m sfe_jax.train --config=configs/toy_e4e.py --workdir=E \
+      --config.init.weights=WEIGHTS
+
+WEIGHTS holds generator and perception, as their stages left them in
+WORKDIR/weights.  Hardware: 2 CPU cores, about 1 hour.  Leaves E/weights/e4e,
+which phase 2 starts from.
+
+":smoke" runs in a minute on a CPU.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+VARIANTS = ("", "smoke")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  """e4e (Tov et al. 2021) at 32 px, its step counts scaled down.
+
+  Raises:
+    ValueError: unknown variant.
+  """
+  c = common.base(variant, VARIANTS)
+  c.stage = "e4e"
+  c.steps = 20_000
+  c.model = m = ConfigDict()
+  m.e4e_depths = (1, 2, 2, 1)  # bottlenecks of the trunk's stages
+  m.e4e_widths = (16, 32, 64, 64)  # their channels
+  m.e4e_head_features = 32  # channels of the heads' convolutions
+  c.latent = l = ConfigDict()
+  l.row_start = 2_000  # step from which the second row of w+ is itself
+  l.row_every = 500  # steps until the next one is
+  l.pool = 50  # past codes that the discriminator is shown again
+  l.disc_widths = (512, 512, 512, 512)  # its hidden layers
+  c.loss.adversarial = 0.1
+  c.loss.adversarial_start = 0
+  c.loss.regulariser = 2e-4  # weight of the rows' distance to the first
+  # Published: 1e-4 and 2e-5, for ten times as many steps.
+  c.optimizer.learning_rate = 1e-3
+  c.optimizer.disc_learning_rate = 2e-4
+  common.toy(c)
+  if variant == "smoke":
+    common.tiny(c)
+    m.e4e_head_features = 8
+    l.row_start = 1
+    l.row_every = 1
+    l.pool = 4
+    l.disc_widths = (16, 16)
+  return c
