@@ -4,7 +4,7 @@
 
 Needs in `weights` (python -m convert): generator, e4e, discriminator,
 iresnet50, lpips_vgg, arcface; pictures of 1024 px in data/ffhq.  Hardware: the
-paper's batch of 8 at 1024 px; smaller GPUs take --config.compute.accumulate=8
+paper's batch of 8 at 1024 px; smaller GPUs take --config.compute.accumulate=4
 and --config.compute.remat=True.  The paper reaches, without H, LPIPS 0.016 and
 L2 0.0013 on CelebA-HQ (table 3).
 

@@ -3,7 +3,8 @@
 # project's root, which all nodes must see, as they must data and workdir:
 #
 #   sbatch launch/slurm.sh --config=configs/ffhq_phase1.py --workdir=W1
-#   sbatch --nodes=4 --time=2-0 launch/slurm.sh --config=...
+#   sbatch --nodes=4 --time=2-0 launch/slurm.sh --config=... \
+#       --config.data.batch_size=32      a multiple of all GPUs together
 #   bash launch/slurm.sh --dry-run --config=...      prints what would run
 #
 # For other than 8 GPUs a node give both --gpus-per-node and --ntasks-per-node.

@@ -5,11 +5,13 @@
 #   TYPE=v4-32 bash launch/tpu_pod.sh create
 #   bash launch/tpu_pod.sh install           copies HEAD, mounts BUCKET
 #   bash launch/tpu_pod.sh run --config=configs/ffhq_phase1.py \
-#       --config.data.path=/bucket/ffhq --workdir=/bucket/W1
+#       --config.data.path=/bucket/ffhq --config.init.weights=/bucket/weights \
+#       --config.data.batch_size=16 --workdir=/bucket/W1
 #   bash launch/tpu_pod.sh delete
 #
 # --dry-run prints what would run.  All workers write the workdir, so it lies in
 # BUCKET (with hierarchical namespace: a checkpoint is renamed when complete).
+# batch_size is that of all devices together and their multiple.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 parse_dry_run "$@"

@@ -67,11 +67,12 @@ class Recorder:
       return
     tf.config.set_visible_devices([], "GPU")  # JAX's
     self._writers.append(metric_writers.create_default_writer(folder))
-    self._actions.append(
-        periodic_actions.ReportProgress(
-            num_train_steps=steps, every_steps=every, every_secs=None
-        )
-    )
+    if every:
+      self._actions.append(
+          periodic_actions.ReportProgress(
+              num_train_steps=steps, every_steps=every, every_secs=None
+          )
+      )
     if profile_at >= 0:
       self._actions.append(
           periodic_actions.Profile(
@@ -167,7 +168,7 @@ class _Progress:
   def __call__(self, step: int) -> None:
     if self._before is None:
       self._before = step, time.monotonic()
-    elif step % self._every == 0:
+    elif self._every and step % self._every == 0:
       before, clock = self._before
       self._before = step, time.monotonic()
       left = (self._steps - step) * (self._before[1] - clock) / (step - before)

@@ -3,7 +3,10 @@
 import argparse
 import dataclasses
 import logging
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -24,6 +27,7 @@ from tests.tiny_official import (
     state,
 )
 
+ROOT = pathlib.Path(__file__).parents[1]
 AVERAGE = latent_avg(STYLES, W_DIM)
 _PSP_OPTIONS = {"encoder_type": "GradualStyleEncoder", "device": "cuda:0"}
 _OPTIMISER = {"state": {0: {"step": 5}}, "param_groups": [{"lr": 1e-4}]}
@@ -245,6 +249,17 @@ def test_rosinality_discriminators_of_every_size(blocks):
   got, converted = official.convert(part)
   assert got == module
   assert_same(converted.variables, tiny.fill(module))
+
+
+def test_conversion_needs_nothing_of_training():
+  """Users who edit install neither."""
+  code = """
+import sys
+for name in ("clu", "grain", "ml_collections", "tensorflow"):
+  sys.modules[name] = None
+import convert.__main__
+"""
+  subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_export_and_reimport_change_no_bit(folder, exported, tmp_path):

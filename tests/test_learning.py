@@ -80,7 +80,6 @@ def test_200_steps_lower_the_validation_losses(tmp_path):
     assert done.returncode == 0, done.stderr
     scores = validation(done.stdout + done.stderr)
     before, after = scores[0], scores[200]
-    assert {"l2", "lpips", "identity", "loss"} <= before.keys()
-    for name in ("l2", "lpips", "loss"):
+    for name in ("l2", "lpips", "identity", "loss"):
       assert after[name] < 0.95 * before[name], (phase, name, before, after)
     assert after["ms_ssim"] > before["ms_ssim"], (phase, before, after)

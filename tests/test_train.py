@@ -1,5 +1,6 @@
 """The train command, as a user runs it, on a stage that trains at once."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,8 +16,9 @@ import numpy as np
 import portpicker
 import pytest
 
-from sfe_jax import checkpoint, workdir
+from sfe_jax import checkpoint, trained, weights, workdir
 from sfe_jax.errors import UserError
+from sfe_jax.models.lpips import LPIPS
 from tests import toy_stage
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -102,12 +104,15 @@ def test_the_folder_tells_all(train, tmp_path, pictures):
   folders = {"checkpoints", "grids", "tensorboard", "weights"}
   files = {"config.json", "trained.json", "run.json"}
   assert {p.name for p in tmp_path.iterdir()} == folders | files
-  config = workdir.read_config(tmp_path)
-  assert config.steps == 2 and config.data.path == str(pictures)
+  config = json.loads((tmp_path / "config.json").read_text())
+  assert config["steps"] == 2 and config["data"]["path"] == str(pictures)
   document = json.loads((tmp_path / "trained.json").read_text())
   assert document["networks"] == {
-      "autoencoder": {"network": "Autoencoder", "sizes": {"width": 6}}
+      "autoencoder": {
+          "network": "Autoencoder", "sizes": {"width": 6}, "info": {}
+      }
   }
+  assert document["pictures"] == {"train": 18, "held out": 5}
   assert list(document["frozen"]) == ["generator"]
   left = json.loads((tmp_path / "weights/autoencoder/network.json").read_text())
   assert left["sizes"] == {"width": 6}
@@ -149,6 +154,10 @@ MISTAKES = {
     "config": (["--config=absent.py"], "No such file or directory: 'absent"),
     "data": (["--config.data.path=/absent"], "/absent"),
     "batch": (["--config.data.batch_size=0"], "batch_size 0"),
+    "precision": (
+        ["--config.compute.precision=hi"],
+        "compute.precision must be one of default, high, highest, got 'hi'",
+    ),
     "process": (["--processes=2"], "--coordinator, --processes and --process"),
 }
 
@@ -167,7 +176,12 @@ def test_mistakes_are_one_line(train, tmp_path):
 
 def test_another_run_is_refused(train, tmp_path):
   config = toy_stage.get_config()
-  workdir.start(tmp_path, config, toy_stage.build(config))
+
+  def start(**pictures):
+    stage = toy_stage.build(config)
+    workdir.start(tmp_path, config, stage, {"train": 18, **pictures})
+
+  start()
   config.width = 8
   config.data.resolution = 16
   config.steps = 9
@@ -181,18 +195,41 @@ def test_another_run_is_refused(train, tmp_path):
   config.data.path = "elsewhere"
   config.log.every = 7
   workdir.check_config(tmp_path, config)
+  config.unlock()
+  config.data.of_a_later_version = 1
+  workdir.check_config(tmp_path, config)
   del config.width
   with pytest.raises(UserError, match="width was 6, is absent"):
     workdir.check_config(tmp_path, config)
   text = finish(train(tmp_path, "--config.width=8"), code=2)
   assert "holds another run: width was 6, is 8" in text
   config = toy_stage.get_config()
-  workdir.start(tmp_path, config, toy_stage.build(config))
+  start()
+  with pytest.raises(UserError, match="'train': 18} pictures.*'train': 19}"):
+    start(train=19)
   config.init.strength = 0.2
   with pytest.raises(UserError, match="trained with other weights of gener"):
-    workdir.start(tmp_path, config, toy_stage.build(config))
+    start()
+  (tmp_path / "checkpoints/5").rmdir()
+  start()  # nothing was trained yet
   with pytest.raises(UserError, match="no workdir of a run"):
-    workdir.read_config(tmp_path / "checkpoints")
+    trained.names(tmp_path / "checkpoints")
+
+
+def test_a_run_without_checkpoint_starts_anew(tmp_path):
+  """Its given networks are those it is now trained with."""
+  config = toy_stage.get_config()
+  stage = toy_stage.build(config)
+  network = LPIPS("vgg", 2)
+  for value in (1.0, 2.0):
+    given = jax.tree.map(
+        lambda x, value=value: np.full(x.shape, value, np.float32),
+        weights.abstract(network),
+    )
+    stage = dataclasses.replace(stage, given={"lpips_vgg": (network, given)})
+    workdir.start(tmp_path, config, stage, {})
+  _, found = weights.read(tmp_path / "weights/lpips_vgg")
+  assert {float(np.max(x)) for x in jax.tree.leaves(found)} == {2.0}
 
 
 def test_nan_ends_with_one_line(train, tmp_path):

@@ -138,9 +138,11 @@ def test_the_editor_opens_what_phase_2_leaves(runs, logs):
 
 def test_the_editor_does_without_what_phase_1_lacks(runs, logs):
   folder = runs.root / "phase1/weights"
-  with pytest.raises(UserError, match="--without=feature_editor"):
+  both = ["feature_editor", "e4e"]
+  hint = "--without=feature_editor --without=e4e"
+  with pytest.raises(UserError, match=hint):
     Editor.load(folder)
-  editor = Editor.load(folder, without=["feature_editor"])
+  editor = Editor.load(folder, without=both)
   inversion = editor.invert(tiny.pictures(1, 16))
   edited = editor.edit(inversion, {})
   np.testing.assert_array_equal(edited.f_k, inversion.f_k)
@@ -203,11 +205,12 @@ def test_two_processes_equal_one(runs, logs):
   assert json.loads((runs.root / "pod/run.json").read_text())[0][
       "processes"
   ] == 2
-  jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7),
-      runs.state("pod")["params"],
-      runs.state("phase1")["params"],
-  )
+  for name in ("params", "disc_params"):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7),
+        runs.state("pod")[name],
+        runs.state("phase1")[name],
+    )
 
 
 def test_a_wrong_inverter_is_named(runs, logs):
@@ -227,7 +230,7 @@ def test_a_wrong_inverter_is_named(runs, logs):
           "phase2 trains feature_editor, discriminator, not inverter"
       ),
       ("phase2", f"--config.init.inverter={other}"): (
-          "other: the checkpoint does not fit its inverter"
+          "other: the checkpoint does not fit its inverter: buffers/backbone"
       ),
       (
           "phase2",

@@ -190,5 +190,10 @@ def _swap(part: pathlib.Path, dst: pathlib.Path) -> None:
   old = dst.with_name(f"{part.name}.old")
   if dst.exists():
     dst.rename(old)
-  part.rename(dst)
+  try:
+    part.rename(dst)
+  except OSError:
+    if old.exists():
+      old.rename(dst)
+    raise
   shutil.rmtree(old, ignore_errors=True)
