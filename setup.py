@@ -46,6 +46,7 @@ setuptools.setup(
         "dev": [
             "portpicker>=1.6,<2",
             "pytest>=8,<10",
+            "pytest-xdist>=3.6",
             "ruff>=0.15,<0.18",
             "torch>=2.6,<3",
         ],

@@ -6,5 +6,11 @@
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 ensure_environment dev,train
-[ $# -gt 0 ] || .venv/bin/ruff check .
-exec .venv/bin/python -m pytest -q "$@"
+pytest() { .venv/bin/python -m pytest -q "$@"; }
+if [ $# -gt 0 ]; then
+  pytest "$@"
+  exit
+fi
+.venv/bin/ruff check .
+pytest -n 2 --dist loadfile -m "not big"
+pytest -m big  # on its own: up to 17 GB

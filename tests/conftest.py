@@ -19,6 +19,19 @@ def forget(request):
   gc.collect()
 
 
+def pytest_sessionfinish(session):
+  """A worker of pytest-xdist hands over what its golden checks reached."""
+  if hasattr(session.config, "workeroutput"):
+    session.config.workeroutput["reached"] = golden_data.REACHED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+  """The main process takes it."""
+  output = getattr(node, "workeroutput", {})
+  golden_data.REACHED.extend(output.get("reached", ()))
+
+
 def pytest_terminal_summary(terminalreporter):
   """Prints what each golden check reached beside its tolerance."""
   if golden_data.REACHED:

@@ -71,7 +71,7 @@ def check(name: str, got, want, tolerance: float) -> float:
   assert got.shape == want.shape, f"{name}: {got.shape} != {want.shape}"
   assert np.isfinite(got).all(), f"{name}: not finite"
   error = np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)
-  REACHED.append((name, error, tolerance))
+  REACHED.append((name, float(error), float(tolerance)))
   assert error <= tolerance, f"{name}: {error:.2e} > {tolerance:.0e}"
   return error
 

@@ -61,6 +61,7 @@ def no_edit(models, n=1):
   )
 
 
+@pytest.mark.big
 def test_pipeline():
   want = golden.expected("pipeline_1024")
   models, weights = load()

@@ -17,7 +17,10 @@ from tests import golden_data as golden
 
 pytest.importorskip("torch")
 LIN = golden.SHARED / "assets" / "lpips" / "vgg.pth"
-pytestmark = pytest.mark.skipif(not LIN.exists(), reason="no LPIPS weights")
+pytestmark = [
+    pytest.mark.big,
+    pytest.mark.skipif(not LIN.exists(), reason="no LPIPS weights"),
+]
 LOSS, GRADIENT, UPDATE = 1e-4, 1e-3, 5e-3
 _LOSSES = ("discriminator", "identity", "lpips")
 STEP = 4000  # blends F_k by 0.4, and penalises D

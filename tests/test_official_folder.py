@@ -121,6 +121,7 @@ def compilation_cache(folder):
   jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.mark.big
 def test_official_files_edit_a_photograph(folder, compilation_cache):
   src, dst, out = folder / "pretrained", folder / "weights", folder / "out"
   write_official_files(src)
