@@ -62,7 +62,7 @@ def check_gradient(name, got, want, tolerance):
   by 1e-3 in norm and 2e-2 at single pixels.
   """
   error = np.linalg.norm(got - want) / np.linalg.norm(want)
-  golden_data.REACHED.append((name, error, tolerance))
+  golden_data.REACHED.append((name, float(error), tolerance))
   assert error <= tolerance
 
 
