@@ -42,6 +42,8 @@ def main(_: Sequence[str]) -> int:
       raise UserError("--export takes one --src, a weight folder or a run")
     if trained.is_run(FLAGS.src[0]):
       export.export_run(FLAGS.src[0], FLAGS.dst, FLAGS.step)
+    elif FLAGS.step is not None:
+      raise UserError(f"--step is of a training run, {FLAGS.src[0]} is none")
     else:
       export.export_folder(FLAGS.src[0], FLAGS.dst)
   else:

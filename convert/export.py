@@ -101,12 +101,13 @@ def export_run(
   step = checkpoint.latest_step(src) if step is None else step
   for name in names:
     _family(name)
+  found = {name: trained.read(src, name, step) for name in names}
   dst.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=dst, prefix=".") as part:
     networks = find(src / "weights")
-    for name in names:
+    for name, network in found.items():
       networks[name] = pathlib.Path(part) / name
-      weights.write(networks[name], *trained.read(src, name, step))
+      weights.write(networks[name], *network)
     for name in names:
       target = dst / f"{name}.pt"
       save(target, contents(networks, name, _IN_TRAINING))

@@ -189,6 +189,11 @@ class Architecture:
       UserError: the sizes contradict each other.
     """
     generator = self.generator(dtype)
+    if not 1 <= self.k < generator.convs:
+      raise UserError(
+          f"k must be odd and from 1 to {generator.convs - 1} for images of"
+          f" {self.resolution} px, got {self.k}"
+      )
     size, features = generator.size_of(self.k), generator.width_of(self.k)
     third, content = self._strides(size)
     shared = {"dtype": dtype, "axis_name": axis_name}

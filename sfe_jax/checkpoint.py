@@ -26,6 +26,7 @@ from sfe_jax.errors import UserError
 
 FOLDER = "checkpoints"
 _SHOWN = 3
+_REASON = 160  # characters of another library's message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,6 +272,6 @@ def _kind(array: Any) -> str:
 def _damaged(path: pathlib.Path, error: Exception) -> UserError:
   reason = str(error).strip().partition("\n")[0] or type(error).__name__
   return UserError(
-      f"{path}: damaged checkpoint: {reason}; delete this folder to go on from"
-      " the checkpoint before"
+      f"{path}: damaged checkpoint: {reason[:_REASON]}; delete this folder to"
+      " go on from the checkpoint before"
   )

@@ -24,7 +24,7 @@ from absl import flags, logging
 from sfe_jax import images, runtime, weights
 from sfe_jax.architecture import Architecture
 from sfe_jax.directions import Registry
-from sfe_jax.editor import OPTIONAL, Editor, guess_domain
+from sfe_jax.editor import OPTIONAL, Editor, guess_domain, weight_folder
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 
@@ -208,7 +208,7 @@ def _range(low: float | None, high: float | None) -> str:
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    folder = pathlib.Path(FLAGS.weights) / "generator"
+    folder = weight_folder(FLAGS.weights) / "generator"
     generator = weights.module(folder, Generator)
   else:
     generator = Architecture().build().generator

@@ -38,6 +38,15 @@ flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
 flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
 flags.DEFINE_integer("process", None, "Which one this is, from 0.", 0)
 _PRECISIONS = ("default", "high", "highest")
+_LEAST = {
+    "steps": 1,
+    "data.batch_size": 1,
+    "log.every": 0,
+    "log.grid_every": 0,
+    "log.validate_every": 0,
+    "checkpoint.every": 0,
+    "checkpoint.keep": 1,
+}
 
 
 def _config() -> ConfigDict:
@@ -49,6 +58,22 @@ def _config() -> ConfigDict:
   except OSError as error:  # ml_collections raises it at the first use
     reason = str(error).strip().rpartition("\n")[2].strip()
     raise UserError(f"--config: {reason}") from None
+
+
+def _check(config: ConfigDict) -> None:
+  """Raises UserError for numbers that make no run, before slow work."""
+  for key, least in _LEAST.items():
+    value = config
+    for part in key.split("."):
+      value = value.get(part, least)
+    if value < least:
+      raise UserError(f"{key} must be at least {least}, got {value}")
+  for key, value in config.get("optimizer", {}).items():
+    if not value > 0:
+      raise UserError(f"optimizer.{key} must be above 0, got {value}")
+  path = pathlib.Path(FLAGS.workdir)
+  if path.exists() and not path.is_dir():
+    raise UserError(f"--workdir {path} is a file, no folder")
 
 
 def _plan(config: ConfigDict) -> str:
@@ -101,6 +126,12 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any, dict[str, int]]:
   logging.info(
       "%d pictures to train on, %d held out", *pictures.values()
   )
+  if len(train) < c.batch_size:
+    raise UserError(
+        f"{c.path}: {len(train)} pictures to train on, {len(held_out)} held"
+        f" out, are too few for data.batch_size {c.batch_size}; add pictures,"
+        " or lower data.batch_size or data.validation_count"
+    )
   how = {
       "batch_size": c.batch_size,
       "threads": c.threads,
@@ -119,6 +150,7 @@ def main(_: Sequence[str]) -> int:
   config = _config()
   if not FLAGS.workdir:
     raise UserError("name a folder for the run with --workdir")
+  _check(config)
   workdir.check_config(FLAGS.workdir, config)
   if FLAGS.dry_run:
     sys.stdout.write(_plan(config))

@@ -118,6 +118,7 @@ def test_evaluation_draws_by_the_pictures():
         ),
         ({"data__batch_size": 3}, "micro-batches of 3 will not do"),
         ({"compute__dtype": "float16"}, "must be one of float32, bfloat16"),
+        ({"model__k": 99}, "k must be odd and from 1 to 4 for images of 16"),
         ({"loss__size": 12}, "loss.size 12 must divide data.resolution 16"),
         (
             {"loss__identity_network": "arcface"},

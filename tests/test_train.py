@@ -153,7 +153,14 @@ MISTAKES = {
     "variant": ([f"{CONFIG}:huge"], "no variant 'huge'"),
     "config": (["--config=absent.py"], "No such file or directory: 'absent"),
     "data": (["--config.data.path=/absent"], "/absent"),
-    "batch": (["--config.data.batch_size=0"], "batch_size 0"),
+    "batch": (["--config.data.batch_size=0"], "batch_size must be at least 1"),
+    "steps": (["--config.steps=0"], "steps must be at least 1, got 0"),
+    "keep": (["--config.checkpoint.keep=0"], "keep must be at least 1, got 0"),
+    "large batch": (
+        ["--config.data.batch_size=20"],
+        "18 pictures to train on, 5 held out, are too few for data.batch_size",
+    ),
+    "file": ([f"--workdir={__file__}"], "test_train.py is a file, no folder"),
     "precision": (
         ["--config.compute.precision=hi"],
         "compute.precision must be one of default, high, highest, got 'hi'",

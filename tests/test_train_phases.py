@@ -136,6 +136,11 @@ def test_the_editor_opens_what_phase_2_leaves(runs, logs):
   jax.tree.map(np.testing.assert_array_equal, dict(inverter), start)
 
 
+def test_a_workdir_is_no_weight_folder(runs, logs):
+  with pytest.raises(UserError, match="its weights are in .*phase2/weights"):
+    Editor.load(runs.root / "phase2")
+
+
 def test_the_editor_does_without_what_phase_1_lacks(runs, logs):
   folder = runs.root / "phase1/weights"
   both = ["feature_editor", "e4e"]
