@@ -14,6 +14,7 @@ from sfe_jax.models.inception import Inception
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.iresnet import IResNet
 from sfe_jax.models.irse import ArcFace
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
 from sfe_jax.models.perception import Perception
@@ -33,6 +34,7 @@ NETWORKS = {
         Inception,
         Inverter,
         IResNet,
+        LatentDiscriminator,
         LevelsMapper,
         LPIPS,
         Perception,

@@ -19,7 +19,7 @@ import numpy as np
 
 from sfe_jax import directions, images, pipeline, runtime, trained, weights
 from sfe_jax.architecture import Architecture, Models, Weights
-from sfe_jax.directions import families
+from sfe_jax.directions import families, files
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.feature_editor import FeatureEditor
@@ -43,11 +43,19 @@ _NETWORKS = {
     "e4e": E4E,
 }
 OPTIONAL = ("feature_editor", "e4e")
+_W_DIM = 512  # of the published generators
 
 
-def guess_domain(resolution: int) -> str:
-  """Which table of directions fits: the published car model has 512 px."""
-  return "cars" if resolution == 512 else "faces"
+def guess_domain(folder: str | os.PathLike, generator: Generator) -> str:
+  """Which table of directions fits a generator: "faces", "cars" or "none".
+
+  None has to do with a generator of one's own: its latents have another width
+  than the published ones', or its folder holds directions fitted to it.  The
+  published car model has 512 px.
+  """
+  if generator.w_dim != _W_DIM or files.fitted(folder):
+    return "none"
+  return "cars" if generator.resolution == 512 else "faces"
 
 
 class Editor:
@@ -326,7 +334,7 @@ def weight_folder(folder: str | os.PathLike) -> pathlib.Path:
   Raises:
     UserError: there is none, or it is the workdir of a training run.
   """
-  folder = pathlib.Path(folder)
+  folder = weights.locate(folder)
   if not folder.is_dir():
     raise UserError(
         f"{folder}: no such weight folder; make one with python -m convert"
@@ -355,7 +363,7 @@ def registry(
   generator = models.generator
   return directions.Registry.load(
       folder,
-      domain or guess_domain(generator.resolution),
+      domain or guess_domain(folder, generator),
       generator.styles,
       generator.style_widths,
       generator.w_dim,

@@ -43,7 +43,7 @@ def run(
   Args:
     stage: what is trained.
     config: seed, steps and sections log and checkpoint are read here.
-    workdir: gets checkpoints, TensorBoard files and grids.
+    workdir: gets checkpoints, numbers and grids.
     data: endless Grain iterator over this process' part of every batch, see
       `data.loader`.
     held_out: (batch, (n,) bool, false where it is padding) pairs, this

@@ -4,6 +4,7 @@
   DIR/generator/variables/     Orbax: {collection: {module: {name: array}}}
 
 A folder is written beside its place and renamed, so it is whole or absent.
+Those that come with the project, such as "toy", are found by their names.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from sfe_jax.architecture import NETWORKS
 from sfe_jax.errors import UserError
 
 FORMAT = 1
+SHIPPED = pathlib.Path(__file__).parent / "pretrained"
 _DOCUMENT = "network.json"
 _VARIABLES = "variables"
 _NOT_SIZES = frozenset({"parent", "name", "dtype", "axis_name"})
@@ -80,11 +82,20 @@ def sizes(network: nn.Module) -> dict[str, Any]:
   }
 
 
+def locate(folder: str | os.PathLike) -> pathlib.Path:
+  """The path itself, or where weights of this name come with the project."""
+  path = pathlib.Path(folder)
+  shipped = SHIPPED / path.name
+  is_name = path.name == os.fspath(folder) and not path.exists()
+  return shipped if is_name and shipped.is_dir() else path
+
+
 def write(
     folder: str | os.PathLike,
     network: nn.Module,
     variables: Mapping[str, Any],
     info: Mapping[str, Any] | None = None,
+    dtype: Any = np.float32,
 ) -> None:
   """Writes one network, whole or not at all; replaces what was there.
 
@@ -93,6 +104,7 @@ def write(
     network: its class and sizes are stored.
     variables: float arrays by collection.
     info: JSON-serialisable facts kept beside the weights.
+    dtype: in which they are stored; np.float16 takes half of the space.
   """
   folder = pathlib.Path(folder).absolute()
   folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +122,10 @@ def write(
     with ocp.StandardCheckpointer(
         multiprocessing_options=alone
     ) as checkpointer:
-      checkpointer.save(new / _VARIABLES, jax.device_get(variables))
+      checkpointer.save(
+          new / _VARIABLES,
+          jax.tree.map(lambda x: np.asarray(x, dtype), variables),
+      )
     document = {
         "format": FORMAT,
         "network": type(network).__name__,

@@ -129,7 +129,7 @@ def start(
       weights.write(folder / name, network, variables)
   if "init" in config and not config.init.random:
     for name in ("directions", "mappers"):
-      source = pathlib.Path(config.init.weights) / name
+      source = weights.locate(config.init.weights) / name
       if source.is_dir():
         shutil.copytree(source, folder / name, dirs_exist_ok=True)
 

@@ -1,9 +1,11 @@
-"""Where a run's numbers and pictures go: the log, TensorBoard, image files.
+"""Where a run's numbers and pictures go: log, TensorBoard, JSON, image files.
 
-clu writes them; its writers need TensorFlow.  Without it the log alone is kept.
+clu writes the first two; its writers need TensorFlow.  Without it there is no
+TensorBoard.
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import time
@@ -16,6 +18,7 @@ from absl import logging
 
 from sfe_jax import images
 
+CURVES = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 GRIDS = "grids"
 _PROFILED_STEPS = 5
@@ -58,8 +61,8 @@ class Recorder:
       from clu import metric_writers, periodic_actions
     except ImportError as error:
       logging.warning(
-          "no TensorBoard files and no profile, the log alone is kept: %s; to"
-          " have them: pip install clu tensorflow-cpu tensorboard",
+          "no TensorBoard files and no profile: %s; to have them: pip install"
+          " clu tensorflow-cpu tensorboard",
           error,
       )
       self._writers.append(_LogWriter())
@@ -142,6 +145,29 @@ class Recorder:
   def _scalars(self, step: int, values: Mapping[str, float]) -> None:
     for writer in self._writers:
       writer.write_scalars(step, values)
+    if self._first:
+      line = {"step": step} | {k: float(v) for k, v in values.items()}
+      with open(self._workdir / CURVES, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_curves(workdir: str | os.PathLike) -> dict[str, dict[int, float]]:
+  """What a run wrote: value by step of every number, {} of a new run.
+
+  A resumed run writes some steps again: the last value counts.
+  """
+  curves: dict[str, dict[int, float]] = {}
+  path = pathlib.Path(workdir) / CURVES
+  lines = path.read_text().splitlines() if path.exists() else []
+  for line in lines:
+    try:
+      values = json.loads(line)
+    except ValueError:  # half a line of a killed run
+      continue
+    step = values.pop("step")
+    for name, value in values.items():
+      curves.setdefault(name, {})[step] = value
+  return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
 class _LogWriter:

@@ -12,7 +12,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from sfe_jax import checkpoint, data, loop, parallel
+from sfe_jax import checkpoint, data, loop, parallel, writers
 from sfe_jax.errors import UserError
 from tests import toy_stage
 
@@ -150,6 +150,22 @@ def test_logged_means_survive_an_interruption(tmp_path, whole, monkeypatch):
     assert list(means[name]) == [5, 7]
     wanted = [np.mean([single[i] for i in part]) for part in parts]
     np.testing.assert_allclose(list(means[name].values()), wanted, rtol=1e-6)
+
+
+def test_curves_of_a_run_that_was_stopped(tmp_path, whole, monkeypatch):
+  settings = config(steps=7)
+  with monkeypatch.context() as patch:
+    stop_after(patch, 3 + 2)
+    run(tmp_path, settings)
+  with open(tmp_path / "metrics.jsonl", "a") as file:
+    file.write('{"step": 3, "loss/l2": 99}\n{"step": 3, "loss/\n')
+  run(tmp_path, settings)
+  curves, single = writers.read_curves(tmp_path), scalars(whole)
+  assert list(curves["loss/l2"]) == list(range(1, 8))
+  for step, value in curves["loss/l2"].items():
+    want = 99 if step == 3 else single["loss/l2"][step]
+    np.testing.assert_allclose(value, want, rtol=1e-6)
+  assert writers.read_curves(tmp_path / "none") == {}
 
 
 def test_a_finished_run_does_nothing(whole, caplog):

@@ -1,7 +1,6 @@
 """The networks that a training run starts from."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import flax.linen as nn
@@ -150,7 +149,7 @@ def _read(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
   fields = {"dtype": dtype}
   if name == "discriminator":
     fields["axis_name"] = AXIS
-  folder = pathlib.Path(config.init.weights) / name
+  folder = weights.locate(config.init.weights) / name
   return weights.read(folder, **fields)
 
 
@@ -189,7 +188,7 @@ def new_inverter(config: ConfigDict, networks: Networks, rng: jax.Array) -> Any:
   variables = jax.device_get(weights.init(inverter, rng))
   w_avg = networks.variables["generator"]["buffers"]["w_avg"]
   variables["buffers"]["backbone"]["w_avg"] = np.asarray(w_avg)
-  folder = pathlib.Path(config.init.weights) / "iresnet50"
+  folder = weights.locate(config.init.weights) / "iresnet50"
   if config.init.random or not config.init.backbone:
     return variables
   if not folder.is_dir():
@@ -217,7 +216,7 @@ def trained(folder: str, name: str, **fields: Any) -> tuple[nn.Module, Any]:
   Raises:
     UserError: neither holds it, or it holds another network.
   """
-  path = pathlib.Path(folder)
+  path = weights.locate(folder)
   if (path / name).is_dir():
     return weights.read(path / name, **fields)
   if not trained_run.is_run(path):

@@ -1,0 +1,70 @@
+r"""Packs networks and directions into one small weight folder, to pass on.
+
+  python -m sfe_jax.pack --src toy/weights --src toy/phase2/weights --dst faces
+
+Arrays are stored in half precision.  Of a network that several sources hold the
+first one's counts.  Exit code: 0 done, 2 wrong usage.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags, logging
+
+from sfe_jax import runtime, weights
+from sfe_jax.errors import UserError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string("src", [], "Weight folder; repeat for more.")
+flags.DEFINE_string("dst", None, "Weight folder to write.")
+_DIRECTIONS = "directions"
+
+
+def pack(sources: Sequence[str], dst: str) -> list[str]:
+  """Copies every network of some weight folders, and the directions.
+
+  Args:
+    sources: weight folders.
+    dst: weight folder; networks that it has are replaced.
+
+  Returns:
+    Names of the networks.
+
+  Raises:
+    UserError: a source is missing or holds nothing.
+  """
+  networks: dict[str, pathlib.Path] = {}
+  directions: dict[str, pathlib.Path] = {}
+  for source in map(pathlib.Path, sources):
+    found = {p.parent.name: p.parent for p in source.glob("*/network.json")}
+    if not found:
+      raise UserError(f"--src {source} is no weight folder: no network in it")
+    networks = found | networks
+    files = (source / _DIRECTIONS).glob("*.npz")
+    directions = {p.name: p for p in files} | directions
+  target = pathlib.Path(dst)
+  for name, folder in sorted(networks.items()):
+    info = weights.describe(folder)["info"]
+    network, variables = weights.read(folder)
+    weights.write(target / name, network, variables, info, np.float16)
+  (target / _DIRECTIONS).mkdir(parents=True, exist_ok=True)
+  for name, path in directions.items():
+    shutil.copyfile(path, target / _DIRECTIONS / name)
+  return sorted(networks)
+
+
+def main(_: Sequence[str]) -> int:
+  """Runs the command line; returns the exit code."""
+  if not FLAGS.src or not FLAGS.dst:
+    raise UserError("give --src FOLDER and --dst FOLDER")
+  names = pack(FLAGS.src, FLAGS.dst)
+  files = [p for p in pathlib.Path(FLAGS.dst).rglob("*") if p.is_file()]
+  size = sum(p.stat().st_size for p in files) / 2**20
+  logging.info("%s: %s; %.1f MB", FLAGS.dst, ", ".join(names), size)
+  return 0
+
+
+if __name__ == "__main__":
+  runtime.run(main)

@@ -1,0 +1,79 @@
+"""Small weight folders, and those found by name."""
+
+import jax
+import numpy as np
+import pytest
+
+from sfe_jax import Editor, pack, weights
+from sfe_jax.errors import UserError
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
+from sfe_jax.stages import networks
+from tests import tiny
+
+NETWORK = LatentDiscriminator(4, (8,))
+INFO = {"labels": ["smile"]}
+
+
+@pytest.fixture
+def sources(tmp_path):
+  """Two folders: both hold "first", each has one more and a direction."""
+  folders = []
+  for i, other in enumerate(("a", "b")):
+    folder = tmp_path / f"source{i}"
+    for name in ("first", other):
+      drawn = weights.random(NETWORK, seed=i)
+      weights.write(folder / name, NETWORK, drawn, INFO)
+    (folder / "directions").mkdir()
+    for name in ("both", other):
+      np.savez(folder / "directions" / f"{name}.npz", np.full(4, i))
+    folders.append(str(folder))
+  return folders
+
+
+def size(folder):
+  return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def test_the_first_source_counts(sources, tmp_path):
+  assert pack.pack(sources, tmp_path / "small") == ["a", "b", "first"]
+  network, got = weights.read(tmp_path / "small/first")
+  assert network == NETWORK
+  assert weights.describe(tmp_path / "small/first")["info"] == INFO
+  for a, b in zip(
+      jax.tree.leaves(got), jax.tree.leaves(weights.random(NETWORK, seed=0))
+  ):
+    assert a.dtype == np.float32
+    np.testing.assert_allclose(a, b, rtol=2**-11, atol=1e-7)
+  files = {
+      p.stem: np.load(p)["arr_0"][0]
+      for p in (tmp_path / "small/directions").iterdir()
+  }
+  assert files == {"a": 0, "b": 1, "both": 0}
+
+
+def test_half_the_size(tmp_path):
+  network = LatentDiscriminator(512, (512,))
+  drawn = weights.random(network)
+  weights.write(tmp_path / "whole/net", network, drawn)
+  pack.pack([tmp_path / "whole"], tmp_path / "small")
+  assert size(tmp_path / "small/net") < 0.6 * size(tmp_path / "whole/net")
+
+
+def test_no_weight_folder(tmp_path):
+  with pytest.raises(UserError, match="no network in it"):
+    pack.pack([str(tmp_path)], tmp_path / "small")
+  assert not (tmp_path / "small").exists()
+
+
+def test_weights_by_name(tmp_path, monkeypatch):
+  monkeypatch.setattr(weights, "SHIPPED", tmp_path / "shipped")
+  monkeypatch.chdir(tmp_path)
+  models = tiny.write_weights(tmp_path / "shipped/toy")
+  assert Editor.load("toy").models == models
+  network, _ = networks.trained("toy", "inverter")
+  assert network == models.inverter
+  with pytest.raises(UserError, match="no such weight folder"):
+    Editor.load("shipped/other")
+  (tmp_path / "toy").mkdir()  # what is there goes first
+  with pytest.raises(UserError, match="toy lacks"):
+    Editor.load("toy")
