@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageOps
 from sfe_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_GAP = 2
 _WRITE_OPTIONS = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
@@ -103,6 +104,39 @@ def fit(image: np.ndarray, size: int, name: str = "image") -> np.ndarray:
   return np.asarray(resized)
 
 
+def square(
+    file: str | os.PathLike | BinaryIO, name: str, resolution: int
+) -> np.ndarray:
+  """Decodes a picture as networks are trained on it.
+
+  What is not square is cropped to the square in its middle; then it is resized
+  by an antialiased Lanczos filter, which large pictures reach by halves (a
+  JPEG while it is decoded) that stay twice as large as the result: against the
+  plain filter .4 of 255 levels on average, in half the time.
+
+  Args:
+    file: a path, or a binary file.
+    name: what errors call it.
+    resolution: height and width of the result.
+
+  Returns:
+    uint8 (resolution, resolution, 3).
+
+  Raises:
+    UserError: not a readable image.
+  """
+  image = decode(file, name, at_least=_GAP * resolution)
+  w, h = image.size
+  side = min(w, h)
+  left, top = (w - side) // 2, (h - side) // 2
+  image = image.crop((left, top, left + side, top + side))
+  if side != resolution:
+    image = image.resize(
+        (resolution, resolution), Image.Resampling.LANCZOS, reducing_gap=_GAP
+    )
+  return np.asarray(image)
+
+
 def read_mask(path: str | os.PathLike, size: int) -> np.ndarray:
   """Reads a background mask: float32 (size, size) in [0, 1].
 
@@ -129,6 +163,33 @@ def find(folder: str | os.PathLike) -> list[pathlib.Path]:
   if not paths:
     raise UserError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it")
   return paths
+
+
+def find_below(folder: str | os.PathLike) -> list[str]:
+  """Image files in a folder and below it, sorted; not through links.
+
+  Raises:
+    UserError: no such folder, one that cannot be listed, or no image.
+  """
+  if not os.path.isdir(folder):
+    raise UserError(f"{folder}: no such folder of pictures")
+  found = []
+  for root, folders, files in os.walk(folder, onerror=_unlisted):
+    folders[:] = [f for f in folders if not f.startswith(".")]
+    found += [
+        os.path.join(root, f) for f in files
+        if f.lower().endswith(SUFFIXES) and not f.startswith(".")
+    ]
+  if not found:
+    raise UserError(
+        f"{folder}: no image ({', '.join(SUFFIXES)}) in it or below; links to"
+        " folders are not followed"
+    )
+  return sorted(found)
+
+
+def _unlisted(error: OSError) -> None:
+  raise UserError(f"{error.filename}: {error.strerror}") from error
 
 
 def write(path: str | os.PathLike, image: np.ndarray) -> None:

@@ -1,11 +1,7 @@
 """Where pictures come from: random access to square uint8 pictures.
 
-Every source gives uint8 RGB (resolution, resolution, 3), upright,
-transparency over white.  What is not square is cropped to the square in its
-middle; then it is resized by an antialiased Lanczos filter, which large
-pictures reach by halves (a JPEG while it is decoded) that stay twice as large
-as the result: against the plain filter .4 of 255 levels on average, in half
-the time.
+Every source gives uint8 RGB (resolution, resolution, 3) as `images.square`
+makes it.
 """
 
 import concurrent.futures
@@ -14,7 +10,7 @@ import glob
 import io
 import os
 from collections.abc import Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import grain
 import numpy as np
@@ -26,7 +22,6 @@ from sfe_jax.data import shards
 from sfe_jax.errors import UserError
 
 KINDS = ("folder", "array_record", "tfds")
-_GAP = 2
 _CHECK_THREADS = 8
 _NAMED = 10
 
@@ -71,34 +66,6 @@ class Labelled:
     return self.source[index]
 
 
-def square(
-    file: str | os.PathLike | BinaryIO, name: str, resolution: int
-) -> np.ndarray:
-  """Decodes, crops and resizes one picture as the module says.
-
-  Args:
-    file: a path, or a binary file.
-    name: what errors call it.
-    resolution: height and width of the result.
-
-  Returns:
-    uint8 (resolution, resolution, 3).
-
-  Raises:
-    UserError: not a readable image.
-  """
-  image = images.decode(file, name, at_least=_GAP * resolution)
-  w, h = image.size
-  side = min(w, h)
-  left, top = (w - side) // 2, (h - side) // 2
-  image = image.crop((left, top, left + side, top + side))
-  if side != resolution:
-    image = image.resize(
-        (resolution, resolution), Image.Resampling.LANCZOS, reducing_gap=_GAP
-    )
-  return np.asarray(image)
-
-
 class Folder:
   """All image files below a folder, sorted by path; not through links.
 
@@ -118,7 +85,7 @@ class Folder:
       UserError: no such folder, or no image in it.
     """
     self.resolution = resolution
-    found = _find(path)
+    found = images.find_below(path)
     with concurrent.futures.ThreadPoolExecutor(_CHECK_THREADS) as pool:
       headers = list(pool.map(_header, found))
     self.paths = [p for p, h in zip(found, headers) if isinstance(h, int)]
@@ -150,29 +117,7 @@ class Folder:
 
   def __getitem__(self, index: int) -> np.ndarray:
     path = self.paths[index]
-    return square(path, path, self.resolution)
-
-
-def _find(path: str | os.PathLike) -> list[str]:
-  if not os.path.isdir(path):
-    raise UserError(f"{path}: no such folder of pictures")
-  found = []
-  for folder, folders, files in os.walk(path, onerror=_unlisted):
-    folders[:] = [f for f in folders if not f.startswith(".")]
-    found += [
-        os.path.join(folder, f) for f in files
-        if f.lower().endswith(images.SUFFIXES) and not f.startswith(".")
-    ]
-  if not found:
-    raise UserError(
-        f"{path}: no image ({', '.join(images.SUFFIXES)}) in it or below;"
-        " links to folders are not followed"
-    )
-  return sorted(found)
-
-
-def _unlisted(error: OSError) -> None:
-  raise UserError(f"{error.filename}: {error.strerror}") from error
+    return images.square(path, path, self.resolution)
 
 
 def _header(path: str) -> int | str:
@@ -211,7 +156,7 @@ class Records:
       raise UserError(f"{name}: not readable: {error}") from error
     if self.key is not None:
       record = record[self.key]
-    return square(io.BytesIO(record), name, self.resolution)
+    return images.square(io.BytesIO(record), name, self.resolution)
 
 
 def array_record(path: str | os.PathLike, resolution: int) -> Records:
