@@ -23,7 +23,8 @@ def get_config(variant: str = "") -> ConfigDict:
   c.init.inverter = ""  # workdir of phase 1 or weight folder
   c.edits = e = ConfigDict()
   e.domain = "faces"  # table of directions
-  e.set = "full"  # the set D; small for the ablation, or user
+  e.set = "full"  # the set D; small for the ablation, user, or fitted: all
+  #                 that python -m sfe_jax.directions found
   e.user = ()  # with set user: "NAME=POWER,POWER,..." each
   e.inversion = True  # False for the ablation "w/o inv loss"
   e.encoder = True  # False for "w/o E": Delta from the Inverter's w

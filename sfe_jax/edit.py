@@ -208,13 +208,14 @@ def _range(low: float | None, high: float | None) -> str:
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    folder = weight_folder(FLAGS.weights) / "generator"
-    generator = weights.module(folder, Generator)
+    folder = weight_folder(FLAGS.weights)
+    generator = weights.module(folder / "generator", Generator)
   else:
+    folder = FLAGS.weights or "weights"
     generator = Architecture().build().generator
   registry = Registry.load(
-      FLAGS.weights or "weights",
-      FLAGS.domain or guess_domain(generator.resolution),
+      folder,
+      FLAGS.domain or guess_domain(folder, generator),
       generator.styles,
       generator.style_widths,
       generator.w_dim,

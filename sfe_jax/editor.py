@@ -53,7 +53,9 @@ def guess_domain(folder: str | os.PathLike, generator: Generator) -> str:
   than the published ones', or its folder holds directions fitted to it.  The
   published car model has 512 px.
   """
-  if generator.w_dim != _W_DIM or files.fitted(folder):
+  if generator.w_dim != _W_DIM or files.fitted(
+      pathlib.Path(folder) / "directions"
+  ):
     return "none"
   return "cars" if generator.resolution == 512 else "faces"
 

@@ -131,7 +131,12 @@ def start(
     for name in ("directions", "mappers"):
       source = weights.locate(config.init.weights) / name
       if source.is_dir():
-        shutil.copytree(source, folder / name, dirs_exist_ok=True)
+        shutil.copytree(
+            source,
+            folder / name,
+            ignore=shutil.ignore_patterns("*.png"),
+            dirs_exist_ok=True,
+        )
 
 
 def _check_start(

@@ -139,10 +139,10 @@ class Mapper(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class File(Entry):
-  """A user's own direction, w + strength * d."""
+  """A user's own direction or a fitted one, w + strength * d."""
 
   path: pathlib.Path
-  family: ClassVar[str] = "file"
+  family: str = "file"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
     del folder  # The path is the user's.

@@ -1,22 +1,44 @@
-"""Reads direction files: .npz as our converter writes them, .npy of users.
+"""Direction files: .npz as our programs write them, .npy of users.
 
 DIR/directions/NAME.npz holds, by kind:
   direction              a latent direction, in the shape of its official file
   mean, comp, std        principal components of w (GANSpace)
   mean, std, sizes       statistics of the style vectors, concatenated
   matrix                 one row per style channel (delta_i_c, fs3)
+  direction, low, high, family, effect
+                         as `python -m sfe_jax.directions` fits it: (w_dim,) or
+                         (styles, w_dim) per unit of strength, the useful
+                         strengths, and two texts, see `About`
 Nothing here reads a pickle.
 """
 
+import os
 import pathlib
 import zipfile
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 
 from sfe_jax.errors import UserError
 
 _CONVERT = "`python -m convert` turns official files into .npz"
+
+
+class About(NamedTuple):
+  """What the file of a fitted direction tells besides the direction.
+
+  Attributes:
+    family: how it was found, e.g. "InterFaceGAN".
+    effect: what + and - do.
+    low: smallest useful strength.
+    high: largest useful strength.
+  """
+
+  family: str
+  effect: str
+  low: float
+  high: float
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -62,3 +84,41 @@ def read_direction(path: str | pathlib.Path) -> np.ndarray:
         " file holds one array or one named 'direction'"
     )
   return next(iter(arrays.values()))
+
+
+def write_fitted(
+    path: str | pathlib.Path, direction: np.ndarray, about: About
+) -> None:
+  """Writes a fitted direction atomically; makes the folder.
+
+  Args:
+    path: of an .npz file.
+    direction: (w_dim,) or (styles, w_dim), the w+ offset per unit of strength.
+    about: the rest.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+  try:
+    np.savez(part, direction=np.float32(direction), **about._asdict())
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)
+
+
+def about(path: str | pathlib.Path) -> About | None:
+  """What a fitted direction's file tells; None for files of other kinds."""
+  try:
+    arrays = read(path)
+    texts = (str(arrays[key][()]) for key in ("family", "effect"))
+    return About(*texts, float(arrays["low"]), float(arrays["high"]))
+  except (UserError, KeyError, TypeError, ValueError):
+    return None  # `read` tells of damage where the direction is asked for
+
+
+def fitted(folder: str | pathlib.Path) -> dict[pathlib.Path, About]:
+  """The fitted directions in a folder of direction files, sorted by path."""
+  found = {
+      path: about(path) for path in sorted(pathlib.Path(folder).glob("*.npz"))
+  }
+  return {path: what for path, what in found.items() if what is not None}

@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
-from sfe_jax.directions import cars, faces
+from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
@@ -42,7 +42,7 @@ class Description:
   missing: str | None
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
   """Names are equal but for case, spaces, underscores and hyphens."""
   return re.sub(r"[\s_-]", "", name.lower())
 
@@ -97,8 +97,13 @@ class Registry:
         for entry in table
         if hasattr(entry, "stem")
     }
-    for path in sorted((pathlib.Path(folder) / "directions").glob("*.npz")):
-      if path.stem not in known:
+    own = pathlib.Path(folder) / "directions"
+    fitted = files.fitted(own)
+    for path in sorted(own.glob("*.npz")):
+      if path in fitted:
+        about = fitted[path]._asdict()
+        registry._add(File(path.stem, path=path, **about))
+      elif path.stem not in known:
         registry._add(_user_entry(path, path.stem))
     return registry
 
@@ -134,7 +139,7 @@ class Registry:
     Raises:
       UserError: no direction has this name.
     """
-    key = _key(name)
+    key = key_of(name)
     if key not in self._entries:
       close = difflib.get_close_matches(key, self._entries, 3)
       names = ", ".join(repr(self._entries[k].name) for k in close)
@@ -152,7 +157,7 @@ class Registry:
       UserError: the name is unknown, a file is missing or does not fit.
     """
     entry = self.entry(name)
-    key = _key(name)
+    key = key_of(name)
     if key not in self._built:
       try:
         self._built[key] = entry.build(self._folder, self._space)
@@ -182,12 +187,14 @@ class Registry:
     return entry.name
 
   def _add(self, entry: Entry) -> None:
-    key = _key(entry.name)
+    key = key_of(entry.name)
     if key in self._entries:
       where = f" ({entry.path})" if isinstance(entry, File) else ""
       raise UserError(
           f"the name {entry.name!r}{where} is taken by direction"
           f" {self._entries[key].name!r}; choose another name"
+          + ", or domain none, which leaves the published directions out"
+          * (not isinstance(self._entries[key], File))
       )
     self._entries[key] = entry
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from sfe_jax import directions, pipeline, weights
 from sfe_jax.architecture import Models, Weights
-from sfe_jax.directions import DirectionData, cars, faces, families
+from sfe_jax.directions import DirectionData, cars, faces, families, files
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
 from sfe_jax.models.stylegan2 import Generator, Styles
@@ -222,9 +222,10 @@ def _directions(config: ConfigDict, generator: Generator) -> DirectionSet:
   powers = _powers(config)
   widths = generator.style_widths
   if not config.init.random:
+    is_fitted = config.edits.set == "fitted"
     registry = directions.Registry.load(
-        config.init.weights,
-        config.edits.domain,
+        weights.locate(config.init.weights),
+        "none" if is_fitted else config.edits.domain,
         generator.styles,
         widths,
         generator.w_dim,
@@ -249,10 +250,12 @@ def _powers(config: ConfigDict) -> dict[str, tuple[float, ...]]:
   }
   if (edits.domain, edits.set) in sets:
     return sets[edits.domain, edits.set]
+  if edits.set == "fitted":
+    return _fitted_powers(config.init.weights)
   if edits.set != "user":
     raise UserError(
-        f"edits.set must be full, small (faces) or user, got {edits.set!r} with"
-        f" edits.domain {edits.domain!r}"
+        "edits.set must be full, small (faces), fitted or user, got"
+        f" {edits.set!r} with edits.domain {edits.domain!r}"
     )
   powers = {}
   for spec in edits.user:
@@ -268,3 +271,21 @@ def _powers(config: ConfigDict) -> dict[str, tuple[float, ...]]:
   if not powers:
     raise UserError("edits.set is user, so edits.user must name directions")
   return powers
+
+
+def _fitted_powers(folder: str) -> dict[str, tuple[float, ...]]:
+  """The ends and the middles of every fitted direction's useful range."""
+  found = files.fitted(weights.locate(folder) / "directions")
+  if not found:
+    raise UserError(
+        f"edits.set is fitted, but {folder} has no fitted directions; python -m"
+        f" sfe_jax.directions --weights {folder} finds some"
+    )
+  return {
+      path.stem: tuple(
+          power
+          for power in (about.low, about.low / 2, about.high / 2, about.high)
+          if power
+      )
+      for path, about in found.items()
+  }
