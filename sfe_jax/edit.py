@@ -47,6 +47,7 @@ flags.DEFINE_string("dir", None, "Folder of pictures to edit.")
 flags.DEFINE_multi_string(
     "edit", [], "NAME=STRENGTH or NAME=S1,S2,...; repeatable, edits add up."
 )
+flags.DEFINE_bool("separately", False, "Every --edit by itself instead.")
 flags.DEFINE_multi_string(
     "direction", [], "Your own direction file (.npy, .npz); repeatable."
 )
@@ -343,7 +344,8 @@ def main(_: Sequence[str]) -> int:
   if not (FLAGS.edit or FLAGS.inversion or FLAGS.grid):
     raise UserError("nothing to do: give --edit, --inversion or --grid")
   registry = _registry()
-  jobs = parse_edits(FLAGS.edit, registry)
+  groups = [[e] for e in FLAGS.edit] if FLAGS.separately else [FLAGS.edit]
+  jobs = [job for group in groups for job in parse_edits(group, registry)]
   pathlib.Path(FLAGS.out).mkdir(parents=True, exist_ok=True)
   logging.info("loading %s", FLAGS.weights or "random weights")
   run = Run(_load(registry), jobs)

@@ -112,6 +112,20 @@ def test_lists_of_strengths(run, editor):
     np.testing.assert_array_equal(pixels(f"out/{path}"), want)
 
 
+def test_separate_edits(run, editor):
+  save("a.png", tiny.pictures(1)[0])
+  edits = ["--edit", "age=-5,5", "--edit", "smile=1", "--separately"]
+  assert run("--image", "a.png", *edits, "--format", "png") == 0
+  assert written() == {
+      "age/edit_power_-5.0000/a.png",
+      "age/edit_power_5.0000/a.png",
+      "smile/edit_power_1.0000/a.png",
+  }
+  want = edited(editor, tiny.pictures(1), {"smile": 1})
+  got = pixels("out/smile/edit_power_1.0000/a.png")
+  np.testing.assert_array_equal(got, want)
+
+
 def test_pixels_are_those_of_the_editor(run, editor):
   """Whatever the batch."""
   pictures = tiny.pictures(3)
