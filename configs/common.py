@@ -7,18 +7,17 @@ _MEANINGS = {
     "smoke": "minutes on a CPU",
 }
 VARIANTS = ("", *_MEANINGS)
+TOY_VARIANTS = ("", "smoke", *(str(2**i) for i in range(4, 11)))
 
 
-def base(
-    variant: str, variants: tuple[str, ...] = VARIANTS
-) -> ConfigDict:
+def base(variant: str = "") -> ConfigDict:
   """The paper's face model; `variant` is checked here and applied last.
 
   Raises:
-    ValueError: `variant` is not among `variants`.
+    ValueError: `variant` is not among VARIANTS.
   """
-  if variant not in variants:
-    known = [f":{v} ({_MEANINGS[v]})" for v in variants if v]
+  if variant not in VARIANTS:
+    known = [f":{v} ({_MEANINGS[v]})" for v in VARIANTS if v]
     raise ValueError(
         f"unknown variant {variant!r}; write the config's path alone, or with"
         f" {' or '.join(known)}"
@@ -100,24 +99,57 @@ def cars(c: ConfigDict) -> None:
   c.loss.identity_network = "moco"
 
 
-def toy(c: ConfigDict) -> None:
+def toy_size(variant: str) -> int:
+  """Side of the pictures in pixels, which a toy config's variant names.
+
+  All toy configs derive their sizes from it.
+
+  Raises:
+    ValueError: `variant` is not among TOY_VARIANTS.
+  """
+  if variant not in TOY_VARIANTS:
+    raise ValueError(
+        f"unknown variant {variant!r}; write the config's path alone (32 px),"
+        " with a power of two from 16 to 1024, as in :64, or with :smoke"
+        f" ({_MEANINGS['smoke']})"
+    )
+  return int(variant) if variant.isdigit() else 32
+
+
+def toy_loss_size(size: int) -> int:
+  """Side at which pictures of `size` pixels are compared and perceived."""
+  return min(size, 256)
+
+
+def toy(c: ConfigDict, size: int) -> None:
   """The drawn faces, and losses by the network that was trained on them."""
   c.data.path = "data/faces"  # python -m sfe_jax.domains --dst data/faces
-  c.data.resolution = 32
+  c.data.resolution = size
   c.data.batch_size = 16
   c.data.threads = 1
-  c.model.encoder_size = 64
+  c.model.encoder_size = min(2 * size, 256)
   c.init.weights = "toy"  # generator, discriminator and perception
-  c.loss.size = 32
+  c.loss.size = toy_loss_size(size)
   c.loss.perceptual_network = "perception"
   c.loss.identity_network = "perception"
+
+
+def toy_editor(c: ConfigDict, size: int) -> None:
+  """As `toy`, for both phases: sizes of the Inverter and of H."""
+  toy(c, size)
+  # F_k has a quarter of encoder_size, as published: k = 5 at 32 px, at most 9.
+  c.model.k = c.model.delta_k = 2 * (c.model.encoder_size.bit_length() - 5) + 1
+  c.model.backbone_depths = (1, 2, 2, 1)
+  c.model.backbone_widths = (16, 32, 64, 64)
+  c.model.fusion_depth = 3
+  c.loss.lpips = 0.3  # perception's distances are some 3 times LPIPS's
 
 
 def smoke(c: ConfigDict) -> None:
   """Tiny sizes and random frozen networks: minutes on a CPU."""
   tiny(c)
+  c.model.delta_k += 3 - c.model.k
   c.model.k = 3
-  c.model.delta_k = c.model.delta_k - 6
   c.model.backbone_depths = (1, 1, 1, 1)
   c.model.backbone_widths = (8, 8, 16, 16)
   c.model.fusion_depth = 1

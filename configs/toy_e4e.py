@@ -7,23 +7,22 @@ WEIGHTS holds generator and perception, as their stages left them in
 WORKDIR/weights.  Hardware: 2 CPU cores, about 1 hour.  Leaves E/weights/e4e,
 which phase 2 starts from.
 
-":smoke" runs in a minute on a CPU.
+":64" is for 64 px, 16 to 1024; ":smoke" runs in a minute on a CPU.
 """
 
 from ml_collections import ConfigDict
 
 from configs import common
 
-VARIANTS = ("", "smoke")
-
 
 def get_config(variant: str = "") -> ConfigDict:
-  """e4e (Tov et al. 2021) at 32 px, its step counts scaled down.
+  """e4e (Tov et al. 2021) with its step counts scaled down.
 
   Raises:
     ValueError: unknown variant.
   """
-  c = common.base(variant, VARIANTS)
+  size = common.toy_size(variant)
+  c = common.base()
   c.stage = "e4e"
   c.steps = 20_000
   c.model = m = ConfigDict()
@@ -41,7 +40,7 @@ def get_config(variant: str = "") -> ConfigDict:
   # Published: 1e-4 and 2e-5, for ten times as many steps.
   c.optimizer.learning_rate = 1e-3
   c.optimizer.disc_learning_rate = 2e-4
-  common.toy(c)
+  common.toy(c, size)
   if variant == "smoke":
     common.tiny(c)
     m.e4e_head_features = 8

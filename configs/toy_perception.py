@@ -14,29 +14,25 @@ P/weights/perception, which the other stages take for
 Other pictures: --config.data.path=FOLDER, with FOLDER/labels.csv as in
 sfe_jax/labels.py, or without labels --config.data.labels= .
 
-":smoke" runs in a minute on a CPU.
+":64" is for 64 px, 16 to 1024; ":smoke" runs in a minute on a CPU.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("", "smoke")
+from configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
-  """A perceptual distance, embeddings, features and label scores at 32 px.
+  """A perceptual distance, embeddings, features and label scores.
 
   Raises:
     ValueError: unknown variant.
   """
-  if variant not in VARIANTS:
-    raise ValueError(
-        f"unknown variant {variant!r}; write the config's path alone, or with"
-        " :smoke (a minute on a CPU)"
-    )
+  size = common.toy_size(variant)
   c = ConfigDict()
   c.stage = "perception"
   c.seed = 0
-  c.steps = 3000  # of batch_size pictures each
+  c.steps = 5000  # of batch_size pictures each
 
   c.data = d = ConfigDict()
   d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)
@@ -47,7 +43,8 @@ def get_config(variant: str = "") -> ConfigDict:
   d.validation_path = ""  # held-out pictures; empty: some of the set
   d.validation_count = 1024  # how many of the set are held out then
   d.labels = "labels.csv"  # below data.path, or a whole path; "" for none
-  d.resolution = 32  # of the network, whose widths follow; of the losses
+  d.resolution = common.toy_loss_size(size)  # of the network, whose
+  #                                             widths follow; of the losses
   d.batch_size = 64  # of all devices together
   d.flip = False  # mirror half of the pictures; only without labels
   d.threads = 1  # decoding

@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 from jax import config as jax_config
 from ml_collections import ConfigDict, config_flags
 
-from configs import common, toy_e4e
+from configs import common
 from sfe_jax import images, runtime, stages, train, weights
 from sfe_jax.architecture import Architecture
 from sfe_jax.models.discriminator import Discriminator
@@ -21,6 +21,7 @@ from sfe_jax.models.iresnet import IResNet
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
+from sfe_jax.stages import generator, perception
 from tests import tiny, toy_stage
 
 PAPER = ("ffhq_phase1", "ffhq_phase2", "cars_phase1", "cars_phase2")
@@ -28,7 +29,7 @@ NAMES = (*PAPER, "toy_e4e")
 VARIANTS = [
     (name, variant)
     for name in NAMES
-    for variant in (common.VARIANTS if name in PAPER else toy_e4e.VARIANTS)
+    for variant in (common.VARIANTS if name in PAPER else common.TOY_VARIANTS)
 ]
 SMALL = Architecture(
     resolution=32,
@@ -120,6 +121,28 @@ def test_cars():
     assert config.data.resolution == 512
   smoke = get("cars_phase2", "smoke").model
   assert smoke.delta_k == smoke.k + 2
+
+
+@pytest.mark.parametrize("size", list(filter(str.isdigit, common.TOY_VARIANTS)))
+def test_toy_networks_of_every_size_fit(size):
+  made, seen, e4e, phase = (
+      get(f"toy_{name}", size)
+      for name in ("generator", "perception", "e4e", "phase2")
+  )
+  widths = (made.model.width, made.model.max_width)
+  architecture = Architecture(
+      resolution=made.data.resolution,
+      channels=generator.channels(made.data.resolution, *widths),
+      w_dim=made.model.w_dim,
+      mapping_layers=made.model.mapping_layers,
+      **(phase.model.to_dict() | e4e.model.to_dict()),
+  )
+  models = architecture.build()
+  assert models.generator.resolution == int(size) == phase.data.resolution
+  assert models.inverter.feature_size * 4 == models.inverter.input_size
+  assert seen.data.resolution == phase.loss.size
+  assert perception.widths(seen.data.resolution, 1, 2)
+  assert phase.data.resolution % phase.loss.size == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,18 @@
-r"""Resizes a folder of pictures once and for all, into ArrayRecord shards.
+r"""Resizes a folder of pictures once and for all.
 
   python -m sfe_jax.data.prepare --src photos --dst ffhq256 --size 256
 
-Train on them with --config.data.source=array_record --config.data.path=ffhq256.
-They hold what --config.data.source=folder would give, in the same order (with
---format png to the bit).  A record is one encoded image.  Exit code: 0 done, 1
-some files were skipped, 2 wrong usage.
+writes ArrayRecord shards to train on with --config.data.source=array_record
+--config.data.path=ffhq256.  They hold what --config.data.source=folder would
+give, in the same order (with --format png to the bit).  A record is one encoded
+image.
+
+  python -m sfe_jax.data.prepare --src photos --dst data64 --size 64 \
+      --to folders --labels photos/labels.csv
+
+writes PNG files, divided in data64/pictures and data64/held_out, and their
+labels data64/labels.csv.  Exit code: 0 done, 1 some files were skipped, 2 wrong
+usage.
 """
 
 import os
@@ -14,7 +21,7 @@ from collections.abc import Sequence
 from absl import flags, logging
 
 from sfe_jax import runtime
-from sfe_jax.data import shards
+from sfe_jax.data import folders, shards
 from sfe_jax.data.sources import Folder
 from sfe_jax.errors import UserError
 
@@ -22,10 +29,14 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("src", None, "Folder of pictures, nested, of any size.")
 flags.DEFINE_string("dst", None, "Folder to write.")
 flags.DEFINE_integer("size", 256, "Height and width of the pictures.", 1)
+flags.DEFINE_enum("to", "shards", ["shards", "folders"], "What to write.")
 flags.DEFINE_integer("shards", 0, "Files; 0 makes one per 4096 pictures.", 0)
 flags.DEFINE_enum("format", "jpg", shards.FORMATS, "Of a record; png is exact.")
 flags.DEFINE_integer("quality", 95, "Of JPEG.", 1, 100)
 flags.DEFINE_bool("overwrite", False, "Replace the shards in --dst.")
+flags.DEFINE_string(
+    "labels", None, "CSV file of labels to go with --to folders."
+)
 flags.DEFINE_integer("threads", 4, "Pictures decoded at a time.", 1)
 
 
@@ -36,6 +47,8 @@ def main(_: Sequence[str]) -> int:
   src, dst = (os.path.realpath(p) for p in (FLAGS.src, FLAGS.dst))
   if os.path.commonpath([src, dst]) == dst:
     raise UserError(f"--dst {FLAGS.dst} is or holds --src {FLAGS.src}")
+  if FLAGS.to == "folders":
+    return _to_folders()
   folder = Folder(FLAGS.src, FLAGS.size)
   about, skipped = shards.write(
       folder,
@@ -54,7 +67,22 @@ def main(_: Sequence[str]) -> int:
       "wrote %d pictures of %d px in %d shards to %s",
       about.count, about.size, len(about.shards), FLAGS.dst,
   )
-  skips = len(skipped) + len(folder.skipped)
+  return _exit_code(len(skipped) + len(folder.skipped))
+
+
+def _to_folders() -> int:
+  about = folders.write(
+      FLAGS.src, FLAGS.dst, FLAGS.size, FLAGS.labels, FLAGS.threads
+  )
+  logging.info(
+      "wrote %d pictures of %d px to train on and %d held out to %s",
+      about[folders.PICTURES], about["size"], about[folders.HELD_OUT],
+      FLAGS.dst,
+  )
+  return _exit_code(len(about["skipped"]))
+
+
+def _exit_code(skips: int) -> int:
   if skips:
     logging.error("%d files skipped", skips)
   return 1 if skips else 0

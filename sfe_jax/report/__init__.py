@@ -1,0 +1,1 @@
+"""A page about a domain that launch/own_domain.sh trained."""
