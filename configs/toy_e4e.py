@@ -24,13 +24,13 @@ def get_config(variant: str = "") -> ConfigDict:
   size = common.toy_size(variant)
   c = common.base()
   c.stage = "e4e"
-  c.steps = 20_000
+  c.steps = 10_000
   c.model = m = ConfigDict()
   m.e4e_depths = (1, 2, 2, 1)  # bottlenecks of the trunk's stages
   m.e4e_widths = (16, 32, 64, 64)  # their channels
   m.e4e_head_features = 32  # channels of the heads' convolutions
   c.latent = l = ConfigDict()
-  l.row_start = 2_000  # step from which the second row of w+ is itself
+  l.row_start = 1_000  # step from which the second row of w+ is itself
   l.row_every = 500  # steps until the next one is
   l.pool = 50  # past codes that the discriminator is shown again
   l.disc_widths = (512, 512, 512, 512)  # its hidden layers

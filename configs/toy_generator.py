@@ -28,7 +28,7 @@ def get_config(variant: str = "") -> ConfigDict:
   c = ConfigDict()
   c.stage = "generator"
   c.seed = 0
-  c.steps = 30_000  # of batch_size pictures each
+  c.steps = 20_000  # of batch_size pictures each
 
   c.data = d = ConfigDict()
   d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)

@@ -25,15 +25,16 @@ def get_config(variant: str = "") -> ConfigDict:
   size = common.toy_size(variant)
   c = common.base()
   c.stage = "phase2"
-  c.steps = 8_000
+  c.steps = 4_000
   c.init.inverter = "toy"  # workdir of phase 1 or weight folder
   c.edits = e = ConfigDict()
   e.domain = "none"  # table of directions
   e.set = "fitted"  # the set D: all that sfe_jax.directions found; or user
-  e.user = ()  # with set user: "NAME=POWER,POWER,..." each
+  e.user = ()  # with set fitted: only these, "NAME" each; with set user:
+  #              "NAME=POWER,POWER,..." each
   e.inversion = True  # False for the ablation "w/o inv loss"
   e.encoder = True  # False for "w/o E": Delta from the Inverter's w
-  c.loss.adversarial_start = 4_000
+  c.loss.adversarial_start = 2_000
   common.toy_editor(c, size)
   if variant == "smoke":
     common.smoke(c)

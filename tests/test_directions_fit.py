@@ -347,7 +347,9 @@ def test_published_tables_are_for_published_generators(tmp_path):
 
 def test_phase_2_learns_from_them(folder, found, tmp_path):
   _, report = found
-  settings = tiny_phases.config("phase2", edits__set="fitted")
+  settings = tiny_phases.config(
+      "phase2", edits__set="fitted", edits__user=()
+  )
   settings.init.weights = str(folder)
   powers = phase2._powers(settings)
   assert set(powers) == set(report["directions"])
@@ -357,6 +359,11 @@ def test_phase_2_learns_from_them(folder, found, tmp_path):
   settings.init.random = False
   edits = phase2._directions(settings, weights.module(folder / "generator"))
   assert len(edits.counts) == len(powers)
+  settings.edits.user = ("pca1",)
+  assert phase2._powers(settings) == {"pca1": powers["pca1"]}
+  settings.edits.user = ("pca1", "nose")
+  with pytest.raises(UserError, match="edits.user names nose; fitted are"):
+    phase2._powers(settings)
   settings.init.weights = str(tmp_path)
   with pytest.raises(UserError, match="no fitted directions; python -m"):
     phase2._powers(settings)

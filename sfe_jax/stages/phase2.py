@@ -251,7 +251,7 @@ def _powers(config: ConfigDict) -> dict[str, tuple[float, ...]]:
   if (edits.domain, edits.set) in sets:
     return sets[edits.domain, edits.set]
   if edits.set == "fitted":
-    return _fitted_powers(config.init.weights)
+    return _fitted_powers(config.init.weights, edits.user)
   if edits.set != "user":
     raise UserError(
         "edits.set must be full, small (faces), fitted or user, got"
@@ -273,19 +273,33 @@ def _powers(config: ConfigDict) -> dict[str, tuple[float, ...]]:
   return powers
 
 
-def _fitted_powers(folder: str) -> dict[str, tuple[float, ...]]:
-  """The ends and the middles of every fitted direction's useful range."""
-  found = files.fitted(weights.locate(folder) / "directions")
+def _fitted_powers(
+    folder: str, names: Sequence[str]
+) -> dict[str, tuple[float, ...]]:
+  """The ends and the middles of the useful ranges of fitted directions.
+
+  Args:
+    folder: of weights.
+    names: of some directions; none takes all.
+  """
+  fitted = files.fitted(weights.locate(folder) / "directions")
+  found = {path.stem: about for path, about in fitted.items()}
   if not found:
     raise UserError(
         f"edits.set is fitted, but {folder} has no fitted directions; python -m"
         f" sfe_jax.directions --weights {folder} finds some"
     )
+  if unknown := sorted(set(names) - set(found)):
+    raise UserError(
+        f"edits.user names {', '.join(unknown)}; fitted are"
+        f" {', '.join(found)}"
+    )
   return {
-      path.stem: tuple(
+      name: tuple(
           power
           for power in (about.low, about.low / 2, about.high / 2, about.high)
           if power
       )
-      for path, about in found.items()
+      for name, about in found.items()
+      if name in names or not names
   }
