@@ -1,5 +1,7 @@
 """Small weight folders, and those found by name."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -63,6 +65,22 @@ def test_no_weight_folder(tmp_path):
   with pytest.raises(UserError, match="no network in it"):
     pack.pack([str(tmp_path)], tmp_path / "small")
   assert not (tmp_path / "small").exists()
+
+
+def test_how_runs_went(tmp_path):
+  run = tmp_path / "toy" / "phase1"
+  run.mkdir(parents=True)
+  with pytest.raises(UserError, match="no workdir of a run"):
+    pack.tell([run], tmp_path / "small")
+  for name in ("config", "run", "trained"):
+    (run / f"{name}.json").write_text(json.dumps({"seed": name}))
+  (run / "metrics.jsonl").write_text('{"step": 1}\n')
+  pack.tell([run], tmp_path / "small")
+  told = tmp_path / "small/training"
+  assert json.loads((told / "phase1.json").read_text()) == {
+      "config": {"seed": "config"}, "run": {"seed": "run"}
+  }
+  assert (told / "phase1.jsonl").read_text() == '{"step": 1}\n'
 
 
 def test_weights_by_name(tmp_path, monkeypatch):
