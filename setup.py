@@ -19,6 +19,7 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=["sfe_jax*", "convert*", "configs*"]
     ),
+    package_data={"sfe_jax": ["pretrained/**"]},
     install_requires=[
         "absl-py>=2.1,<3",
         "flax>=0.12,<0.13",

@@ -24,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
   size = common.toy_size(variant)
   c = common.base()
   c.stage = "e4e"
-  c.steps = 10_000
+  c.steps = 8_000
   c.model = m = ConfigDict()
   m.e4e_depths = (1, 2, 2, 1)  # bottlenecks of the trunk's stages
   m.e4e_widths = (16, 32, 64, 64)  # their channels

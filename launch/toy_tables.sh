@@ -37,8 +37,8 @@ measure() {  # NAME WEIGHTS ARGUMENT...
   }
   report inversion inversion --dir "$test" "${@:3}"
   local labels=(--dir "$test" --labels "$test/labels.csv")
-  report editing smile "${labels[@]}" --edit smile=-4 --attribute 'smile>0.5' "${@:3}"
-  report editing glasses "${labels[@]}" --edit glasses=4 "${@:3}"
+  report editing smile "${labels[@]}" --edit smile=-8 --attribute 'smile>0.5' "${@:3}"
+  report editing glasses "${labels[@]}" --edit glasses=6 "${@:3}"
   report editing age "${labels[@]}" --edit age=4 --attribute 'age>50' "${@:3}"
   report truth truth --count "$pairs" --seed $((seed + 1)) "${@:3}"
 }

@@ -19,6 +19,16 @@ def forget(request):
   gc.collect()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+  """Compiles in less time what then runs for longer."""
+  name = "jax_disable_most_optimizations"
+  before = jax.config.read(name)
+  jax.config.update(name, True)
+  yield
+  jax.config.update(name, before)
+
+
 def pytest_sessionfinish(session):
   """A worker of pytest-xdist hands over what its golden checks reached."""
   if hasattr(session.config, "workeroutput"):

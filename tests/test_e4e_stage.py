@@ -5,8 +5,6 @@
 
 import dataclasses
 import functools
-import os
-import subprocess
 import sys
 from unittest import mock
 
@@ -26,7 +24,9 @@ from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.stages import e4e
 from sfe_jax.state import Batch
 from sfe_jax.steps import Variant
-from tests import runs, tiny
+from tests import devices, runs, tiny
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 N, SIZE, STEP = 4, 16, 16
 SIZES = {
@@ -100,36 +100,10 @@ def outputs():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  name = "jax_disable_most_optimizations"
-  before = jax.config.read(name)
-  jax.config.update(name, True)
-  yield
-  jax.config.update(name, before)
-
-
-@pytest.fixture(scope="module", autouse=True)
 def two_devices(tmp_path_factory):
   """Computes on 2 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("two") / "out.npz"
-  environment = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      "JAX_DEFAULT_MATMUL_PRECISION": "highest",
-  }
-  process = subprocess.Popen(
-      [sys.executable, "-m", "tests.test_e4e_stage", str(out)],
-      cwd=runs.ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-  )  # fmt: skip
-
-  def results():
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return dict(np.load(out))
-
-  yield results
-  process.kill()
+  yield from devices.beside("tests.test_e4e_stage", 2, out)
 
 
 def main(out):
@@ -315,7 +289,7 @@ def test_grid_and_scores():
   columns = jax.eval_shape(parallel.pmap(stage.grid), *args)
   picture = (1, N, SIZE, SIZE, 3)
   shapes = {name: x.shape for name, x in columns.items()}
-  assert shapes == {"X": picture, "G(E(X))": picture}
+  assert shapes == {"X": picture, "X^": picture}
   scores = jax.eval_shape(parallel.pmap(stage.validate), *args)
   shapes = {name: x.shape for name, x in scores.items()}
   assert shapes == {name: (1, N) for name in ("l2", "loss", "ms_ssim")}

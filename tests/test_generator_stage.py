@@ -4,10 +4,6 @@
 """
 
 import functools
-import os
-import pathlib
-import re
-import subprocess
 import sys
 from unittest import mock
 
@@ -19,13 +15,12 @@ from ml_collections import ConfigDict
 
 from configs import toy_generator
 from sfe_jax import (
-    augment,
-    checkpoint,
-    gan,
-    images,
-    losses,
-    parallel,
-    stages,
+  augment,
+  checkpoint,
+  gan,
+  losses,
+  parallel,
+  stages,
 )
 from sfe_jax import weights as weight_files
 from sfe_jax.errors import UserError
@@ -33,9 +28,11 @@ from sfe_jax.gan import Variant
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.stages import generator
 from sfe_jax.state import Batch
-from tests import tiny
+from tests import devices, tiny
+from tests import runs as train_runs
 
-ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 N, SIZE = 4, 8
 SIZES = {
     "data.resolution": SIZE,
@@ -123,36 +120,10 @@ def stepped(variant):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  name = "jax_disable_most_optimizations"
-  before = jax.config.read(name)
-  jax.config.update(name, True)
-  yield
-  jax.config.update(name, before)
-
-
-@pytest.fixture(scope="module", autouse=True)
 def two_devices(tmp_path_factory):
   """Computes on 2 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("two") / "out.npz"
-  environment = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      "JAX_DEFAULT_MATMUL_PRECISION": "highest",
-  }
-  process = subprocess.Popen(
-      [sys.executable, "-m", "tests.test_generator_stage", str(out)],
-      cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-  )  # fmt: skip
-
-  def results():
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return dict(np.load(out))
-
-  yield results
-  process.kill()
+  yield from devices.beside("tests.test_generator_stage", 2, out)
 
 
 def main(out):
@@ -464,60 +435,28 @@ def test_grid_and_scores():
   }  # fmt: skip
 
 
-class Runs:
-  """Starts the command in folders of `root`."""
-
-  def __init__(self, root):
-    self.root = root
-    for i, picture in enumerate(tiny.pictures(12, SIZE)):
-      images.write(root / "pictures" / f"{i:02}.png", picture)
-    # TensorFlow takes seconds to import; without it the log is kept alone.
-    (root / "stubs").mkdir()
-    (root / "stubs/tensorflow.py").write_text("raise ImportError('a stub')\n")
+class Runs(train_runs.Runs):
+  """Trains the generator."""
 
   def train(self, name, *args):
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(self.root / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "PYTHONPATH": str(self.root / "stubs"),
-        "XLA_FLAGS": "",
-    }
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "sfe_jax.train",
-            "--config=configs/toy_generator.py:smoke",
-            f"--workdir={self.root / name}",
-            f"--config.data.path={self.root / 'pictures'}",
-            f"--config.data.resolution={SIZE}",
-            "--config.model.mapping_layers=1", *args,
-        ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
+    process = self.start(
+        "toy_generator", name, f"--config.data.resolution={SIZE}",
+        "--config.model.mapping_layers=1", *args,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    return self.finish(process)
 
   def state(self, name):
     names = [field for field in vars(build().state)]
     return checkpoint.read_state(self.root / name, names=names)
 
 
-def logged(text):
-  lines = re.findall(r"^\[(\d+)\] (.*loss/.*)$", text, re.M)
-  return {int(s): re.sub(", train/.*", "", line) for s, line in lines}
-
-
 def test_two_and_two_steps_are_four(tmp_path):
-  runs = Runs(tmp_path)
+  runs = Runs(tmp_path, SIZE)
   whole = runs.train("whole")
   cut = runs.train("cut", "--config.steps=2") + runs.train("cut")
   assert "going on from step 2" in cut
-  assert list(logged(whole)) == [1, 2, 3, 4]
-  assert logged(cut) == logged(whole)
+  assert list(train_runs.losses(whole)) == [1, 2, 3, 4]
+  assert train_runs.losses(cut) == train_runs.losses(whole)
   states = [runs.state(name) for name in ("whole", "cut")]
   jax.tree.map(np.testing.assert_array_equal, *states)
   assert states[0]["step"] == 4

@@ -4,9 +4,6 @@
 """
 
 import functools
-import os
-import pathlib
-import subprocess
 import sys
 from unittest import mock
 
@@ -24,9 +21,10 @@ from sfe_jax.models.perception import Perception
 from sfe_jax.stages import networks, perception
 from sfe_jax.state import Batch
 from sfe_jax.steps import Variant
-from tests import runs, tiny, tiny_phases
+from tests import devices, runs, tiny, tiny_phases
 
-ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 N, SIZE = 4, 16
 SMALL = Perception(SIZE, (8, 8, 8), embedding=6, outputs=3)
 PICTURES = jnp.float32(tiny.pictures(N, SIZE)) / 127.5 - 1
@@ -39,36 +37,10 @@ LABELS = """file,smile,glasses,hair
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  name = "jax_disable_most_optimizations"
-  before = jax.config.read(name)
-  jax.config.update(name, True)
-  yield
-  jax.config.update(name, before)
-
-
-@pytest.fixture(scope="module", autouse=True)
 def two_devices(tmp_path_factory):
   """Computes on 2 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("two") / "out.npz"
-  environment = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      "JAX_DEFAULT_MATMUL_PRECISION": "highest",
-  }
-  process = subprocess.Popen(
-      [sys.executable, "-m", "tests.test_perception", str(out)],
-      cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-  )  # fmt: skip
-
-  def results():
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return dict(np.load(out))
-
-  yield results
-  process.kill()
+  yield from devices.beside("tests.test_perception", 2, out)
 
 
 @functools.cache

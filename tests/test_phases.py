@@ -4,9 +4,6 @@
 """
 
 import functools
-import os
-import pathlib
-import subprocess
 import sys
 
 import jax
@@ -23,55 +20,30 @@ from sfe_jax.models.mappers import LevelsMapper
 from sfe_jax.stages import networks, phase1, phase2
 from sfe_jax.state import Batch, Frozen
 from sfe_jax.steps import Variant
-from tests import tiny
+from tests import devices, tiny
 from tests.tiny_phases import (
-    ALL,
-    PHASES,
-    STEP,
-    build,
-    close,
-    config,
-    named,
-    run,
+  ALL,
+  PHASES,
+  STEP,
+  build,
+  close,
+  config,
+  named,
+  run,
 )
 
-ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 @functools.cache
 def stepped(phase):
   return build(phase), named(run(build(phase)))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  name = "jax_disable_most_optimizations"
-  before = jax.config.read(name)
-  jax.config.update(name, True)
-  yield
-  jax.config.update(name, before)
-
-
-@pytest.fixture(scope="module", autouse=True)
 def four_devices(tmp_path_factory):
   """Computes on 4 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("four") / "out.npz"
-  environment = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      "JAX_DEFAULT_MATMUL_PRECISION": "highest",
-  }
-  process = subprocess.Popen(
-      [sys.executable, "-m", "tests.test_phases", str(out)],
-      cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-  )  # fmt: skip
-
-  def results():
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return dict(np.load(out))
-
-  yield functools.cache(results)
-  process.kill()
+  yield from devices.beside("tests.test_phases", 4, out)
 
 
 def main(out):

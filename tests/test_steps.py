@@ -18,14 +18,7 @@ from sfe_jax.steps import Objective, Outputs, Trainer, Variant
 from tests import tiny
 from tests.tiny_phases import PHASES, build, close, named, run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  name = "jax_disable_most_optimizations"
-  before = jax.config.read(name)
-  jax.config.update(name, True)
-  yield
-  jax.config.update(name, before)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_micro_batches_equal_a_batch():

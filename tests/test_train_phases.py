@@ -1,12 +1,8 @@
 """The train command on both phases: runs, goes on, spreads, is loaded."""
 
 import json
-import os
-import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -14,11 +10,12 @@ import portpicker
 import pytest
 
 from convert import export, importer
-from sfe_jax import Editor, checkpoint, images, weights
+from sfe_jax import Editor, checkpoint, weights
 from sfe_jax.errors import UserError
+from tests import runs as train_runs
 from tests import tiny
+from tests.runs import losses
 
-ROOT = pathlib.Path(__file__).parents[1]
 STATE = [
     "step", "params", "model_state", "opt_state", "disc_params",
     "disc_opt_state",
@@ -34,60 +31,19 @@ SIZES = (
 )
 
 
-class Runs:
-  """Starts the command in folders of `root`."""
-
-  def __init__(self, root):
-    self.root = root
-    for i, picture in enumerate(tiny.pictures(12, 16)):
-      images.write(root / "pictures" / f"{i:02}.png", picture)
-    # TensorFlow takes seconds to import; without it the log is kept alone.
-    (root / "stubs").mkdir()
-    (root / "stubs/tensorflow.py").write_text("raise ImportError('a stub')\n")
+class Runs(train_runs.Runs):
+  """Trains both phases."""
 
   def start(self, phase, name, *args):
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(self.root / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "PYTHONPATH": str(self.root / "stubs"),
-        "XLA_FLAGS": "",
-    }
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "sfe_jax.train",
-            f"--config=configs/ffhq_{phase}.py:smoke",
-            f"--workdir={self.root / name}",
-            f"--config.data.path={self.root / 'pictures'}", *SIZES, *args,
-        ],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-
-  def finish(self, process, code=0):
-    """Waits for the end; returns what was printed."""
-    text, _ = process.communicate(timeout=400)
-    assert process.returncode == code, text
-    assert "Traceback" not in text
-    return text
+    return super().start(f"ffhq_{phase}", name, *SIZES, *args)
 
   def state(self, name):
     return checkpoint.read_state(self.root / name, names=STATE)
 
 
-def losses(text):
-  """{step: what the log says of its losses}."""
-  lines = re.findall(r"^\[(\d+)\] (grad_norm.*)$", text, re.M)
-  return {int(s): re.sub(", train/.*", "", line) for s, line in lines}
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-  return Runs(tmp_path_factory.mktemp("runs"))
+  return Runs(tmp_path_factory.mktemp("runs"), 16)
 
 
 @pytest.fixture(scope="module")

@@ -181,5 +181,5 @@ def build(config: ConfigDict) -> Stage:
       generator, e4e, latent.row_start, latent.row_every, config.compute.remat
   )
   return common.stage(
-      config, found, forward, "e4e", variables, columns=("G(E(X))",)
+      config, found, forward, "e4e", variables, columns=("X^",)
   )
