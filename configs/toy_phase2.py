@@ -25,7 +25,7 @@ def get_config(variant: str = "") -> ConfigDict:
   size = common.toy_size(variant)
   c = common.base()
   c.stage = "phase2"
-  c.steps = 5_000
+  c.steps = 4_000
   c.init.inverter = "toy"  # workdir of phase 1 or weight folder
   c.edits = e = ConfigDict()
   e.domain = "none"  # table of directions

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs sfe_jax into .venv and edits a picture:
+# Installs sfe_jax into .venv and edits pictures:
 #
-#   bash launch/quickstart.sh                       the example, random weights
+#   bash launch/quickstart.sh                       drawn faces, our weights
 #   bash launch/quickstart.sh photo.jpg weights     yours, with your weights
 set -euo pipefail
 if [ $# -eq 1 ] || [ $# -gt 2 ]; then
@@ -11,13 +11,18 @@ fi
 picture=${1:+$(realpath -- "$1")}
 weights=${2:+$(realpath -- "$2")}
 source "$(dirname "$0")/environment.sh"
-ensure_environment ""
+python=${SFE_PYTHON:-.venv/bin/python}  # one that has sfe_jax installs nothing
+if [ -z "${SFE_PYTHON:-}" ]; then ensure_environment ""; fi
 
+out=out/quickstart
 if [ -n "$weights" ]; then
-  networks=(--weights "$weights" --edit age=5)
+  what=(--weights "$weights" --image "$picture" --edit age=5)
 else
-  networks=(--random_weights --edit gender=5)
+  # Of another seed than those that the weights were trained on.
+  "$python" -m sfe_jax.domains --dst $out/faces --count 6 --size 32 \
+    --seed 1 --processes 1
+  what=(--weights toy --dir $out/faces/000 --batch_size 6 --format png
+    --separately --edit glasses=6 --edit skin=2 --edit age=5 --edit yaw=3)
 fi
-.venv/bin/python -m sfe_jax.edit "${networks[@]}" --inversion --grid \
-  --image "${picture:-examples/portrait.png}" --out out/quickstart
-echo "look at out/quickstart/grid.png"
+"$python" -m sfe_jax.edit "${what[@]}" --inversion --grid --out $out
+echo "look at $out/grid.png"

@@ -149,4 +149,4 @@ def test_a_generator_learns_the_drawn_faces(tmp_path):
       frechet_distance(real, moments(samples(generator, v, 512)))
       for v in (untrained, variables)
   )
-  assert after < 0.5 * before, (before, after)
+  assert after < 0.85 * before, (before, after)
