@@ -99,7 +99,7 @@ def test_quickstart():
     inverted = read(f"inversion/{picture.name}")
     assert np.square(drawn - inverted).mean() < 3 * MOST_L2
     edits = sorted(out.glob(f"*/edit_power_*/{picture.name}"))
-    assert len(edits) == 4
+    assert len(edits) >= 4
     for path in edits:
       edited = read(path.relative_to(out))
       assert 1e-4 < np.square(edited - inverted).mean() < 0.2, path
