@@ -20,9 +20,12 @@ from sfe_jax import runtime, trained, weights, writers
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_string("src", [], "Weight folder; repeat for more.")
+flags.DEFINE_multi_string(
+    "src", [], "Weight folder; repeat for more.",
+    allow_override=True,
+)
 flags.DEFINE_multi_string("run", [], "Workdir to tell of; repeat for more.")
-flags.DEFINE_string("dst", None, "Weight folder to write.")
+flags.DEFINE_string("dst", None, "Weight folder to write.", allow_override=True)
 _DIRECTIONS = "directions"
 
 
