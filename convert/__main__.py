@@ -18,19 +18,25 @@ from sfe_jax import runtime, trained
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_string(
-    "src", [], "Official file, or a folder of them; repeatable."
-)
-flags.DEFINE_string("dst", None, "Weight folder to write.")
-flags.DEFINE_bool(
-    "export",
-    False,
-    "The other way: --src is a weight folder or the workdir of a training run,"
-    " --dst gets official .pt files.",
-)
-flags.DEFINE_integer(
-    "step", None, "With --export of a run: its checkpoint, the last by default."
-)
+
+
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_multi_string(
+      "src", [], "Official file, or a folder of them; repeatable."
+  )
+  flags.DEFINE_string("dst", None, "Weight folder to write.")
+  flags.DEFINE_bool(
+      "export",
+      False,
+      "The other way: --src is a weight folder or the workdir of a training"
+      " run, --dst gets official .pt files.",
+  )
+  flags.DEFINE_integer(
+      "step",
+      None,
+      "With --export of a run: its checkpoint, the last by default.",
+  )
 
 
 def main(_: Sequence[str]) -> int:
@@ -52,4 +58,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

@@ -29,52 +29,6 @@ from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("weights", None, "Weight folder (python -m convert).")
-flags.DEFINE_bool(
-    "random_weights",
-    False,
-    "Run networks of random numbers instead: shows that everything works here,"
-    " makes no useful picture.",
-)
-flags.DEFINE_multi_enum(
-    "without",
-    [],
-    OPTIONAL,
-    "Network to do without, as in the paper's ablations; repeatable.",
-)
-flags.DEFINE_multi_string("image", [], "Picture to edit; repeatable.")
-flags.DEFINE_string("dir", None, "Folder of pictures to edit.")
-flags.DEFINE_multi_string(
-    "edit", [], "NAME=STRENGTH or NAME=S1,S2,...; repeatable, edits add up."
-)
-flags.DEFINE_bool("separately", False, "Every --edit by itself instead.")
-flags.DEFINE_multi_string(
-    "direction", [], "Your own direction file (.npy, .npz); repeatable."
-)
-flags.DEFINE_string("out", "out", "Output folder.")
-flags.DEFINE_string(
-    "mask",
-    None,
-    "Background mask, or a folder of masks named like the pictures: white"
-    " stays as it is.",
-)
-flags.DEFINE_bool("inversion", False, "Also write the unedited inversion.")
-flags.DEFINE_bool("grid", False, "Also write OUT/grid.png: all at a glance.")
-flags.DEFINE_enum(
-    "format", "jpg", ["jpg", "png", "webp"], "Format of the pictures."
-)
-flags.DEFINE_bool("list_edits", False, "List the edits and exit.")
-flags.DEFINE_bool("json", False, "With --list_edits: as JSON.")
-flags.DEFINE_enum(
-    "domain",
-    None,
-    ["faces", "cars", "none"],
-    "Table of edits; guessed by default. none: your own directions alone.",
-)
-flags.DEFINE_enum(
-    "dtype", "float32", ["float32", "bfloat16"], "Compute dtype."
-)
-flags.DEFINE_integer("batch_size", 1, "Pictures that run together.", 1)
 
 _GRID_ROWS = 16
 
@@ -327,6 +281,56 @@ class Run:
     logging.info("wrote %s", path)
 
 
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_string("weights", None, "Weight folder (python -m convert).")
+  flags.DEFINE_bool(
+      "random_weights",
+      False,
+      "Run networks of random numbers instead: shows that everything works"
+      " here, makes no useful picture.",
+  )
+  flags.DEFINE_multi_enum(
+      "without",
+      [],
+      OPTIONAL,
+      "Network to do without, as in the paper's ablations; repeatable.",
+  )
+  flags.DEFINE_multi_string("image", [], "Picture to edit; repeatable.")
+  flags.DEFINE_string("dir", None, "Folder of pictures to edit.")
+  flags.DEFINE_multi_string(
+      "edit", [], "NAME=STRENGTH or NAME=S1,S2,...; repeatable, edits add up."
+  )
+  flags.DEFINE_bool("separately", False, "Every --edit by itself instead.")
+  flags.DEFINE_multi_string(
+      "direction", [], "Your own direction file (.npy, .npz); repeatable."
+  )
+  flags.DEFINE_string("out", "out", "Output folder.")
+  flags.DEFINE_string(
+      "mask",
+      None,
+      "Background mask, or a folder of masks named like the pictures: white"
+      " stays as it is.",
+  )
+  flags.DEFINE_bool("inversion", False, "Also write the unedited inversion.")
+  flags.DEFINE_bool("grid", False, "Also write OUT/grid.png: all at a glance.")
+  flags.DEFINE_enum(
+      "format", "jpg", ["jpg", "png", "webp"], "Format of the pictures."
+  )
+  flags.DEFINE_bool("list_edits", False, "List the edits and exit.")
+  flags.DEFINE_bool("json", False, "With --list_edits: as JSON.")
+  flags.DEFINE_enum(
+      "domain",
+      None,
+      ["faces", "cars", "none"],
+      "Table of edits; guessed by default. none: your own directions alone.",
+  )
+  flags.DEFINE_enum(
+      "dtype", "float32", ["float32", "bfloat16"], "Compute dtype."
+  )
+  flags.DEFINE_integer("batch_size", 1, "Pictures that run together.", 1)
+
+
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if FLAGS.list_edits:
@@ -360,4 +364,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

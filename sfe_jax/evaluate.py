@@ -44,71 +44,6 @@ from sfe_jax.models.e4e import E4E
 from sfe_jax.models.stylegan2 import Generator
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string(
-    "weights", None, "Weight folder of the method.",
-    allow_override=True,
-)
-flags.DEFINE_enum(
-    "method", "sfe", ["sfe", "e4e"], "The editor, or the encoder E alone."
-)
-flags.DEFINE_multi_enum(
-    "without",
-    [],
-    OPTIONAL,
-    "Network that sfe does without, as in the paper's ablations; repeatable.",
-    allow_override=True,
-)
-flags.DEFINE_enum(
-    "protocol", None, ["inversion", "editing", "truth"], "What is measured."
-)
-flags.DEFINE_string("out", None, "JSON file to write.", allow_override=True)
-flags.DEFINE_string("name", None, "Of the method in tables.")
-flags.DEFINE_string(
-    "dir", None, "Folder of pictures, also below it.",
-    allow_override=True,
-)
-flags.DEFINE_integer(
-    "count", None, "Pictures (default: all) or drawn pairs (default: 500).", 1,
-    allow_override=True,
-)
-flags.DEFINE_string(
-    "labels", None, "CSV file of labels, see sfe_jax.labels.",
-    allow_override=True,
-)
-flags.DEFINE_multi_string(
-    "edit",
-    [],
-    "NAME=STRENGTH. editing: the edit. truth: a strength that is not to be"
-    " found but given; repeatable.", allow_override=True)
-flags.DEFINE_multi_string(
-    "attribute",
-    [],
-    "editing: the label that a positive strength adds (default: the edit's"
-    " name), a column of 0 and 1, 'age>50', 'Young<0.5' or 'hat=cap'. truth:"
-    " which attributes (default: all); repeatable.",
-)
-flags.DEFINE_integer("seed", 1, "Of the drawn faces.", 0, allow_override=True)
-flags.DEFINE_string(
-    "networks", None, "Weight folder of what measures (default: --weights)."
-)
-flags.DEFINE_enum(
-    "perceptual", None, judging.PERCEPTUAL, "Network of the distance."
-)
-flags.DEFINE_enum(
-    "identity", None, judging.IDENTITIES, "Network of the identity."
-)
-flags.DEFINE_enum("features", None, judging.FEATURES, "Network of the FID.")
-flags.DEFINE_enum(
-    "domain",
-    None,
-    ["faces", "cars", "none"],
-    "Table of edits; guessed by default. none: the folder's own alone.",
-    allow_override=True,
-)
-flags.DEFINE_integer(
-    "batch_size", 8, "Pictures that run together.", 1,
-    allow_override=True,
-)
 
 _PAIRS = 500
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "pillow")
@@ -292,6 +227,61 @@ def _hashes(folder: pathlib.Path, names: Iterable[str]) -> dict[str, str]:
   return hashes
 
 
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_string("weights", None, "Weight folder of the method.")
+  flags.DEFINE_enum(
+      "method", "sfe", ["sfe", "e4e"], "The editor, or the encoder E alone."
+  )
+  flags.DEFINE_multi_enum(
+      "without",
+      [],
+      OPTIONAL,
+      "Network that sfe does without, as in the paper's ablations; repeatable.",
+  )
+  flags.DEFINE_enum(
+      "protocol", None, ["inversion", "editing", "truth"], "What is measured."
+  )
+  flags.DEFINE_string("out", None, "JSON file to write.")
+  flags.DEFINE_string("name", None, "Of the method in tables.")
+  flags.DEFINE_string("dir", None, "Folder of pictures, also below it.")
+  flags.DEFINE_integer(
+      "count", None, "Pictures (default: all) or drawn pairs (default: 500).", 1
+  )
+  flags.DEFINE_string("labels", None, "CSV file of labels, see sfe_jax.labels.")
+  flags.DEFINE_multi_string(
+      "edit",
+      [],
+      "NAME=STRENGTH. editing: the edit. truth: a strength that is not to be"
+      " found but given; repeatable.",
+  )
+  flags.DEFINE_multi_string(
+      "attribute",
+      [],
+      "editing: the label that a positive strength adds (default: the edit's"
+      " name), a column of 0 and 1, 'age>50', 'Young<0.5' or 'hat=cap'. truth:"
+      " which attributes (default: all); repeatable.",
+  )
+  flags.DEFINE_integer("seed", 1, "Of the drawn faces.", 0)
+  flags.DEFINE_string(
+      "networks", None, "Weight folder of what measures (default: --weights)."
+  )
+  flags.DEFINE_enum(
+      "perceptual", None, judging.PERCEPTUAL, "Network of the distance."
+  )
+  flags.DEFINE_enum(
+      "identity", None, judging.IDENTITIES, "Network of the identity."
+  )
+  flags.DEFINE_enum("features", None, judging.FEATURES, "Network of the FID.")
+  flags.DEFINE_enum(
+      "domain",
+      None,
+      ["faces", "cars", "none"],
+      "Table of edits; guessed by default. none: the folder's own alone.",
+  )
+  flags.DEFINE_integer("batch_size", 8, "Pictures that run together.", 1)
+
+
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   for flag in ("weights", "protocol", "out"):
@@ -359,4 +349,4 @@ def _write(path: pathlib.Path, report: dict[str, Any]) -> None:
 _JOBS = {"inversion": _inversion, "editing": _editing, "truth": _truth}
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

@@ -20,12 +20,6 @@ from sfe_jax import runtime, trained, weights, writers
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_string(
-    "src", [], "Weight folder; repeat for more.",
-    allow_override=True,
-)
-flags.DEFINE_multi_string("run", [], "Workdir to tell of; repeat for more.")
-flags.DEFINE_string("dst", None, "Weight folder to write.", allow_override=True)
 _DIRECTIONS = "directions"
 
 
@@ -82,6 +76,13 @@ def tell(runs: Sequence[str], dst: str) -> None:
       shutil.copyfile(run / writers.CURVES, target / f"{run.name}.jsonl")
 
 
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_multi_string("src", [], "Weight folder; repeat for more.")
+  flags.DEFINE_multi_string("run", [], "Workdir to tell of; repeat for more.")
+  flags.DEFINE_string("dst", None, "Weight folder to write.")
+
+
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.src or not FLAGS.dst:
@@ -95,4 +96,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

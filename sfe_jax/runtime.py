@@ -37,11 +37,16 @@ def enable_compilation_cache() -> None:
   )
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
+def run(
+    main: Callable[[Sequence[str]], int | None],
+    define_flags: Callable[[], None],
+) -> None:
   """Runs a command line: users' mistakes end in one line and exit code 2.
 
   Args:
     main: takes the positional arguments, returns the exit code.
+    define_flags: defines its flags.  Importing a module defines none: flags are
+      global, and programs share names such as --out.
   """
 
   def parse(argv: Sequence[str]) -> list[str]:
@@ -80,6 +85,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     except KeyboardInterrupt:
       sys.exit(130)
 
+  define_flags()
   app.run(guarded, flags_parser=parse)
 
 

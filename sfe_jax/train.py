@@ -24,19 +24,6 @@ from sfe_jax import checkpoint, parallel, runtime, workdir
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file(
-    "config", None, "Config file, see configs/.", lock_config=True
-)
-flags.DEFINE_string("workdir", None, "Folder of the run.")
-flags.DEFINE_bool("dry_run", False, "Print what would run and stop.")
-flags.DEFINE_bool(
-    "distributed",
-    False,
-    "Join the other processes that the TPU pod or SLURM environment names.",
-)
-flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
-flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
-flags.DEFINE_integer("process", None, "Which one this is, from 0.", 0)
 _PRECISIONS = ("default", "high", "highest")
 _LEAST = {
     "steps": 1,
@@ -145,6 +132,23 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any, dict[str, int]]:
   )
 
 
+def define_flags() -> None:
+  """The flags of this command line."""
+  config_flags.DEFINE_config_file(
+      "config", None, "Config file, see configs/.", lock_config=True
+  )
+  flags.DEFINE_string("workdir", None, "Folder of the run.")
+  flags.DEFINE_bool("dry_run", False, "Print what would run and stop.")
+  flags.DEFINE_bool(
+      "distributed",
+      False,
+      "Join the other processes that the TPU pod or SLURM environment names.",
+  )
+  flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
+  flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
+  flags.DEFINE_integer("process", None, "Which one this is, from 0.", 0)
+
+
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   config = _config()
@@ -181,4 +185,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

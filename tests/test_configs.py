@@ -5,11 +5,9 @@ import sys
 from unittest import mock
 
 import flax.linen as nn
-import grain  # noqa: F401  Its flags must exist before flagsaver saves them.
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from jax import config as jax_config
 from ml_collections import ConfigDict, config_flags
 
@@ -22,7 +20,7 @@ from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
 from sfe_jax.stages import generator, perception
-from tests import tiny, toy_stage
+from tests import cli, tiny, toy_stage
 
 PAPER = ("ffhq_phase1", "ffhq_phase2", "cars_phase1", "cars_phase2")
 NAMES = (*PAPER, "toy_e4e")
@@ -225,10 +223,7 @@ def test_every_key_is_read(name, places, tmp_path, monkeypatch):
   monkeypatch.setattr(runtime, "enable_compilation_cache", lambda: None)
   monkeypatch.setattr(stages, "build", build)
   monkeypatch.setattr(weights, "init", fill)
-  if not train.FLAGS.is_parsed():
-    train.FLAGS.mark_as_parsed()
-  with flagsaver.flagsaver(workdir=str(tmp_path / "w")):
-    assert train.main([]) == 0
+  assert cli.run(train, "--workdir", tmp_path / "w") == 0
   jax_config.update("jax_default_matmul_precision", precision)
   monkeypatch.undo()
   trained = {

@@ -10,13 +10,11 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from PIL import Image
 
 from sfe_jax import Editor, edit, images
 from sfe_jax.errors import UserError
-from tests import tiny
+from tests import cli, tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZE = 64
@@ -57,9 +55,7 @@ def run(folder, tmp_path, monkeypatch):
   def run(*argv, weights=True):
     if weights:
       argv = ("--weights", folder, *argv)
-    with flagsaver.flagsaver():
-      flags.FLAGS(["edit", *map(str, argv)])
-      return edit.main([])
+    return cli.run(edit, *argv)
 
   return run
 

@@ -10,15 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from PIL import Image
 
 from sfe_jax import Editor, evaluate, images, weights
 from sfe_jax.errors import UserError
 from sfe_jax.metrics import table, truth
 from sfe_jax.models.perception import Perception
-from tests import tiny
+from tests import cli, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -79,9 +77,7 @@ def run(folder, editor, tmp_path, monkeypatch):
 
   def run(*argv):
     argv = ("--weights", folder, "--out", "new/out.json", *argv)
-    with flagsaver.flagsaver():
-      flags.FLAGS(["evaluate", *map(str, argv)])
-      assert evaluate.main([]) == 0
+    assert cli.run(evaluate, *argv) == 0
     return json.loads(pathlib.Path("new/out.json").read_text())
 
   return run

@@ -6,12 +6,11 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from PIL import Image
 
 from convert import __main__ as convert
 from sfe_jax import Editor, domains, edit, images, weights
+from tests import cli
 from tests import golden_data as golden
 
 torch = pytest.importorskip("torch")
@@ -98,10 +97,8 @@ def _nvidia_generator():
   return {"mapping.w_avg": np.zeros(512, np.float32)} | state
 
 
-def run(main, *argv):
-  with flagsaver.flagsaver():
-    flags.FLAGS(["test", *map(str, argv)])
-    assert main([]) == 0
+def run(program, *argv):
+  assert cli.run(program, *argv) == 0
 
 
 @pytest.fixture
@@ -124,7 +121,7 @@ def compilation_cache(folder):
 def test_official_files_edit_a_photograph(folder, compilation_cache):
   src, dst, out = folder / "pretrained", folder / "weights", folder / "out"
   write_official_files(src)
-  run(convert.main, "--src", src, "--dst", dst)
+  run(convert, "--src", src, "--dst", dst)
   shutil.rmtree(src)
   found = {
       p.parent.relative_to(dst).as_posix(): weights.describe(p.parent)
@@ -162,7 +159,7 @@ def test_official_files_edit_a_photograph(folder, compilation_cache):
     photo = folder / "drawn.png"
     images.write(photo, domains.draw(domains.sample(0, 0), 512))
   run(
-      edit.main,
+      edit,
       *("--weights", dst, "--image", photo, "--out", out, "--format", "png"),
       *(f"--edit={name}={strength}" for name, strength in edits.items()),
   )

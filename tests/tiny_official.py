@@ -4,8 +4,6 @@ import functools
 import pathlib
 
 import numpy as np
-from absl import flags
-from absl.testing import flagsaver
 
 from convert import __main__ as command
 from convert.rules import (
@@ -31,7 +29,7 @@ from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
 from sfe_jax.models.resnet import ResNet50
 from sfe_jax.models.stylegan2 import Generator
-from tests import tiny
+from tests import cli, tiny
 
 STYLES, W_DIM = 4, 512
 _TRUNK = {"depths": (1, 1, 1, 1), "widths": (4, 5, 6, 8)}
@@ -134,9 +132,7 @@ def editor_state(seed: int = 0) -> dict:
 
 def run(*argv) -> int:
   """`python -m convert` in this process."""
-  with flagsaver.flagsaver():
-    flags.FLAGS(["convert", *map(str, argv)])
-    return command.main([])
+  return cli.run(command, *argv)
 
 
 def tree(folder: pathlib.Path) -> dict | None:

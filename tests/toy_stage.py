@@ -165,4 +165,4 @@ if __name__ == "__main__":
   from sfe_jax import runtime, stages, train
 
   stages.build = build
-  runtime.run(train.main)
+  runtime.run(train.main, train.define_flags)

@@ -26,18 +26,24 @@ from sfe_jax.data.sources import Folder
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("src", None, "Folder of pictures, nested, of any size.")
-flags.DEFINE_string("dst", None, "Folder to write.")
-flags.DEFINE_integer("size", 256, "Height and width of the pictures.", 1)
-flags.DEFINE_enum("to", "shards", ["shards", "folders"], "What to write.")
-flags.DEFINE_integer("shards", 0, "Files; 0 makes one per 4096 pictures.", 0)
-flags.DEFINE_enum("format", "jpg", shards.FORMATS, "Of a record; png is exact.")
-flags.DEFINE_integer("quality", 95, "Of JPEG.", 1, 100)
-flags.DEFINE_bool("overwrite", False, "Replace the shards in --dst.")
-flags.DEFINE_string(
-    "labels", None, "CSV file of labels to go with --to folders."
-)
-flags.DEFINE_integer("threads", 4, "Pictures decoded at a time.", 1)
+
+
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_string("src", None, "Folder of pictures, nested, of any size.")
+  flags.DEFINE_string("dst", None, "Folder to write.")
+  flags.DEFINE_integer("size", 256, "Height and width of the pictures.", 1)
+  flags.DEFINE_enum("to", "shards", ["shards", "folders"], "What to write.")
+  flags.DEFINE_integer("shards", 0, "Files; 0 makes one per 4096 pictures.", 0)
+  flags.DEFINE_enum(
+      "format", "jpg", shards.FORMATS, "Of a record; png is exact."
+  )
+  flags.DEFINE_integer("quality", 95, "Of JPEG.", 1, 100)
+  flags.DEFINE_bool("overwrite", False, "Replace the shards in --dst.")
+  flags.DEFINE_string(
+      "labels", None, "CSV file of labels to go with --to folders."
+  )
+  flags.DEFINE_integer("threads", 4, "Pictures decoded at a time.", 1)
 
 
 def main(_: Sequence[str]) -> int:
@@ -89,4 +95,4 @@ def _exit_code(skips: int) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

@@ -18,14 +18,18 @@ from sfe_jax.domains.portrait import SIZES
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dst", None, "Folder to write.")
-flags.DEFINE_integer("count", None, "Faces to draw.", 1)
-flags.DEFINE_integer("size", 64, "Height and width of the pictures.", *SIZES)
-flags.DEFINE_integer("seed", 0, "Of all faces.", 0)
-flags.DEFINE_integer("start", 0, "Index of the first face.", 0)
-flags.DEFINE_integer(
-    "processes", os.cpu_count() or 1, "Processes that draw at a time.", 1
-)
+
+
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_string("dst", None, "Folder to write.")
+  flags.DEFINE_integer("count", None, "Faces to draw.", 1)
+  flags.DEFINE_integer("size", 64, "Height and width of the pictures.", *SIZES)
+  flags.DEFINE_integer("seed", 0, "Of all faces.", 0)
+  flags.DEFINE_integer("start", 0, "Index of the first face.", 0)
+  flags.DEFINE_integer(
+      "processes", os.cpu_count() or 1, "Processes that draw at a time.", 1
+  )
 
 
 def main(_: Sequence[str]) -> int:
@@ -48,4 +52,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

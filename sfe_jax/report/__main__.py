@@ -16,7 +16,11 @@ from sfe_jax.errors import UserError
 from sfe_jax.report import summary
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("out", None, "Folder that launch/own_domain.sh wrote.")
+
+
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_string("out", None, "Folder that launch/own_domain.sh wrote.")
 
 
 def main(_: Sequence[str]) -> int:
@@ -29,4 +33,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)
