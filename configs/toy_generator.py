@@ -50,8 +50,7 @@ def get_config(variant: str = "") -> ConfigDict:
   m.mapping_layers = 4
 
   c.loss = s = ConfigDict()
-  # Three times what the ADA paper starts with.
-  s.r1_gamma = 0.02 * (size / 32) ** 2  # weight of R1, applied every 16th step
+  s.r1_gamma = common.toy_r1_gamma(size)  # weight of R1, every 16th step
   s.path = 2.0  # weight of the path-length regulariser, every 4th step
   s.mixing = 0.9  # share of images with the styles of two latents
 

@@ -24,12 +24,13 @@ def get_config(variant: str = "") -> ConfigDict:
   size = common.toy_size(variant)
   c = common.base()
   c.stage = "phase1"
-  c.steps = 5_000
+  c.steps = 6_000
   c.init.backbone = False  # start from ArcFace's iresnet50
   c.loss.regulariser = 0.01  # weight of the regulariser of F_k
   c.loss.regulariser_form = "difference"  # or norm, ||F_k||_2
   c.loss.blend_rate = 1e-3  # F_k enters with min(1, rate * step)
-  c.loss.adversarial_start = 3_000
+  c.loss.adversarial_start = 4_500
+  c.optimizer.learning_rate = 1e-3
   common.toy_editor(c, size)
   if variant == "smoke":
     common.smoke(c)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 R1_EVERY = 16
-R1_GAMMA = 10.0
 
 
 def reduce_to(images: jax.Array, size: int) -> jax.Array:

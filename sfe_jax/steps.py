@@ -149,6 +149,7 @@ class Trainer:
     discriminator: None trains without.
     disc_optimizer: of the discriminator.
     adversarial_start: step from which the discriminator takes part.
+    r1_gamma: weight of R1, applied every R1_EVERY steps.
     accumulate: micro-batches per step; gradients are averaged over them.
     remat: recomputes activations in the backward pass to save memory.
   """
@@ -159,6 +160,7 @@ class Trainer:
   discriminator: Discriminator | LatentDiscriminator | None
   disc_optimizer: optax.GradientTransformation
   adversarial_start: int = 0
+  r1_gamma: float = 10.0
   accumulate: int = 1
   remat: bool = False
 
@@ -330,7 +332,7 @@ class Trainer:
         return main, values
       logits = self._checkpoint(functools.partial(self._judge, params))
       r1 = jnp.mean(losses.r1(logits, reals))
-      r1 *= 0.5 * losses.R1_GAMMA * losses.R1_EVERY
+      r1 *= 0.5 * self.r1_gamma * losses.R1_EVERY
       return main + r1, values | {"loss/d_r1": r1}
 
     return jax.grad(disc_loss, has_aux=True)(state.disc_params)

@@ -62,6 +62,7 @@ def stage(
       discriminator=found.discriminator,
       disc_optimizer=optim.adam(config.optimizer.disc_learning_rate),
       adversarial_start=loss.adversarial_start,
+      r1_gamma=loss.r1_gamma,
       accumulate=compute.accumulate,
       remat=compute.remat,
   )
