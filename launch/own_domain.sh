@@ -149,7 +149,8 @@ chain() {
     if [ -n "$steps" ] && [ "$steps" -lt 200 ]; then
       search="--samples=$((100 * steps)) --components=2 --sefa=0"
     fi
-    run "$python" -m sfe_jax.directions "--weights=$out/weights" $search
+    run "$python" -m sfe_jax.directions "--weights=$out/weights" $search \
+      ${labels:+"--data=$out/data/pictures" "--labels=$out/data/labels.csv"}
   fi
   if begin phase1/done "phase 1: the Inverter"; then
     train phase1 "" "$given"

@@ -1,50 +1,17 @@
-"""Fitting directions, and the command that finds, measures and lists them."""
+"""Fitting directions: recovers what was planted."""
 
-import concurrent.futures
-import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
-import jax
 import numpy as np
 import pytest
 
-from sfe_jax import Editor, images, labels, weights
-from sfe_jax.architecture import Architecture, Models
-from sfe_jax.directions import candidates, files, fit, ranges, search
-from sfe_jax.editor import registry
-from sfe_jax.errors import UserError
-from sfe_jax.models.perception import Perception
-from sfe_jax.stages import phase2
-from tests import tiny, tiny_phases
+from sfe_jax import labels
+from sfe_jax.directions import candidates, fit, ranges
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-ARCHITECTURE = Architecture(
-    resolution=16,
-    channels=(8, 8, 8),
-    w_dim=16,
-    mapping_layers=2,
-    encoder_size=32,
-    k=1,
-    delta_k=1,
-    backbone_depths=(1, 1, 1, 1),
-    backbone_widths=(4, 4, 8, 8),
-    fusion_depth=1,
-    e4e_depths=(1, 1, 1, 1),
-    e4e_widths=(4, 4, 8, 8),
-)
 SCHEMA = (
     labels.Column("smile", "continuous"),
     labels.Column("glasses", "binary"),
     labels.Column("freckles", "continuous"),
     labels.Column("hair", "categorical", ("long", "red-ish", "none")),
 )
-SETTINGS = search.Settings(samples=1200, components=2, sefa=1)
 
 
 def cosine(a, b):
@@ -86,6 +53,49 @@ def test_boundary_of_classes_takes_all_of_both():
   assert cosine(normal, d) > 0.95 and accuracy > 0.9
   with pytest.raises(ValueError, match="a class has 9 samples"):
     fit.boundary(x, np.arange(len(x)) < 9)
+
+
+def test_regression_recovers_what_labels_move():
+  """Also where labels go together and where the rest varies along with them."""
+  _, rng = cloud()
+  values = rng.standard_normal((4000, 2)) @ [[1, 0.6], [0, 0.8]]
+  moved = rng.standard_normal((2, 12))
+  mix = rng.standard_normal((12, 12))
+  noise = rng.standard_normal((4000, 12)) @ mix
+  latents = 3 + values @ moved + noise
+  found = fit.regression(latents, values * 7 + 5)
+  normal, _ = fit.boundary(latents, values[:, 0])
+  for got, want in zip(found, moved):
+    assert cosine(got, want) > 0.98
+    np.testing.assert_allclose(got, want, atol=0.3)
+  assert cosine(normal, moved[0]) < 0.7, "which is why"
+  rare = (values[:, :1] > 1.5).astype(np.float32)
+  classes = np.hstack([rare, 1 - rare])  # they sum to one
+  assert cosine(fit.regression(latents, classes)[0], moved[0]) > 0.9
+
+
+def test_labels_that_cannot_be_fitted_are_left_out():
+  rng = np.random.default_rng(0)
+  scores = np.stack([
+      rng.standard_normal(400),
+      np.arange(400) < 9,
+      np.full(400, 3.0),
+      *np.eye(3)[rng.integers(0, 2, 400)].T,
+  ], 1)  # fmt: skip
+  latents = scores @ rng.standard_normal((6, 8)) + rng.standard_normal((400, 8))
+  samples = candidates.Samples(latents, SCHEMA, scores, true=True)
+  for method in candidates.METHODS:
+    found, left_out = candidates.attributes(samples, method, "none")
+    assert [c.name for c in found] == ["smile", "hair_long", "hair_red_ish"]
+    assert left_out == {
+        "glasses": "9 of 400 samples have it",
+        "freckles": "all samples have the same value",
+        "hair_none": "0 of 400 samples have it",
+    }
+    assert all((c.accuracy is None) == (method == "regression") for c in found)
+  few = candidates.Samples(latents[:19], SCHEMA[:1], scores[:19, :1], True)
+  found, left_out = candidates.attributes(few, "regression", "none")
+  assert not found and left_out == {"smile": "there are only 19 samples"}
 
 
 def test_conditioning_takes_others_away():
@@ -150,7 +160,7 @@ def test_useful_range():
 
   assert ranges.useful(effect(near, lambda t: t)) == (-2, 4)
   assert ranges.useful(effect(near, lambda t: t), 0) == (-2, 4)
-  assert ranges.useful(effect(near, lambda t: 4 - (t - 2) ** 2), 0) == (-2, 2)
+  assert ranges.useful(effect(near, lambda t: t - t**2 / 4), 0) == (-2, 2)
   assert ranges.useful(effect(near, lambda t: np.maximum(t, 0)), 0) == (0, 4)
   assert ranges.useful(effect(near, lambda t: -t), 0) == (0, 0)
   assert ranges.useful(effect(near, lambda t: -t)) == (-2, 4)
@@ -160,291 +170,19 @@ def test_useful_range():
   assert ranges.useful(broken) == (0, 0)
 
 
+def test_useful_range_of_weak_and_strong_attributes():
+  still = effect(lambda t: 0 * t, lambda t: 1.2 * t)
+  assert ranges.useful(still, 0) == (-3, 3), "the first beyond 3 deviations"
+  assert ranges.useful(still) == (-12, 12)
+  weak = effect(lambda t: 0 * t, lambda t: np.where(t > 0, 0.05, 0.03) * t)
+  assert ranges.useful(weak, 0) == (-12, 12)
+  weaker = effect(lambda t: 0 * t, lambda t: 0.04 * t)
+  assert ranges.useful(weaker, 0) == (0, 0)
+
+
 def test_log_odds():
   scores = np.array([[1.0, 2.0, 3.0, 4.0, 0.0, -1.0]])
   got = ranges.log_odds(SCHEMA, scores)
   np.testing.assert_array_equal(got[:, :3], scores[:, :3])
   p = np.exp(scores[0, 3:]) / np.exp(scores[0, 3:]).sum()
   np.testing.assert_allclose(got[0, 3:], np.log(p / (1 - p)))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-  """Weights of an editor, and a perception network that knows w.
-
-  Its labels are least-squares fits to planted directions of w: of smile, and
-  of glasses, which is rarely there; freckles it hardly sees.
-  """
-  folder = tmp_path_factory.mktemp("weights")
-  models = tiny.write_weights(folder, ARCHITECTURE)
-  perception = Perception(16, (8, 8, 64), embedding=4, outputs=6)
-  variables = tiny.fill(perception)
-  generator, g = models.generator, livelier(tiny.fill(models.generator))
-  weights.write(folder / "generator", generator, g)
-  z = np.random.default_rng(5).standard_normal((600, 16))
-  w = np.asarray(generator.apply(g, z, method="mapping"))
-  pooled = perception.apply(
-      variables, ranges.pictures(generator, g, w), method="pooled"
-  )
-  x = np.column_stack([pooled, np.ones(len(z))])
-  values = (w - w.mean(0)) @ planted().T
-  values /= values.std(0)
-  values[:, 1] = 4 * (values[:, 1] - 1)
-  values = np.column_stack(
-      [values[:, :2], 0.1 * values[:, 0], 3 * values[:, 2], 0 * values[:, :2]]
-  )
-  solution = np.linalg.lstsq(x, values, rcond=None)[0].astype(np.float32)
-  solution[-1, 5] = -20  # nobody has that hair
-  params = {
-      **variables["params"],
-      "labels": {"kernel": solution[:-1], "bias": solution[-1]},
-  }
-  weights.write(
-      folder / "perception",
-      perception,
-      {"params": params},
-      {"labels": labels.to_json(SCHEMA)},
-  )
-  return folder
-
-
-def livelier(variables):
-  """Variables of a random generator whose pictures differ much."""
-
-  def scale(path, leaf):
-    name = jax.tree_util.keystr(path, simple=True, separator="/")
-    if not name.endswith("kernel"):
-      return leaf
-    return leaf * (400 if "mapping" in name else 5 if "affine" in name else 1)
-
-  return jax.tree_util.tree_map_with_path(scale, variables)
-
-
-def planted():
-  rng = np.random.default_rng(9)
-  return np.linalg.qr(rng.standard_normal((16, 3)))[0].T
-
-
-@pytest.fixture(scope="module")
-def found(folder):
-  """What the command says, and what it wrote."""
-  out = folder / "directions"
-  out.mkdir()
-  np.save(out / "other.npy", np.ones(16))
-  stale = files.About("GANSpace", "", -1, 1)
-  files.write_fitted(out / "pca9.npz", np.ones(16), stale)
-  done = command(
-      "--weights", folder, "--samples", 1200, "--components", 2, "--sefa", 1
-  )
-  assert done.returncode == 0, done.stderr
-  return done.stderr, json.loads((out / search.REPORT).read_text())
-
-
-@pytest.fixture
-def fewer(monkeypatch):
-  """Less to measure, for tests that do not look at the numbers."""
-  monkeypatch.setattr(search, "_MEASURED", 16)
-  monkeypatch.setattr(candidates, "_CODES", 3000)
-
-
-def command(*argv):
-  environment = os.environ | {
-      "JAX_PLATFORMS": "cpu",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      "XLA_FLAGS": "",
-  }
-  return subprocess.run(
-      [sys.executable, "-m", "sfe_jax.directions", *map(str, argv)],
-      cwd=ROOT,
-      env=environment,
-      capture_output=True,
-      text=True,
-      check=False,
-  )
-
-
-def test_the_command_finds_planted_directions(folder, found):
-  log, report = found
-  names = {"smile", "glasses", "hair_long", "hair_red_ish", "pca1", "pca2",
-           "sefa1"}  # fmt: skip
-  assert set(report["directions"]) | set(report["left_out"]) >= names
-  assert {"freckles", "hair_none"} <= set(report["left_out"])
-  assert "freckles is left out: the classifier hardly sees it" in log
-  assert "hair_none is left out: 0 of 1200 samples have it" in log
-  stored = {path.stem for path in files.fitted(folder / "directions")}
-  assert stored == set(report["directions"]), "nothing stale is left"
-  for name, axis in (("smile", planted()[0]), ("glasses", planted()[1])):
-    entry = report["directions"][name]
-    arrays = files.read(folder / "directions" / f"{name}.npz")
-    assert cosine(arrays["direction"], axis) > 0.8, name
-    assert entry["accuracy"] > 0.85
-    changes = np.array(entry["score_changes"])
-    strengths = np.array(report["strengths"])
-    inside = (strengths >= entry["low"]) & (strengths <= entry["high"])
-    assert inside.sum() > 1
-    assert (np.diff(changes[inside]) > 0).all()
-    assert (np.array(entry["distances"])[inside] < ranges.MOST_CHANGE).all()
-    one = changes[strengths == 1]
-    assert 0.3 < one < 1.5, "a standard deviation moves the score by about one"
-    assert entry["low"] == arrays["low"] and entry["high"] == arrays["high"]
-  others = report["directions"]["smile"]["others"]
-  assert "smile" not in others and {"glasses", "hair=long"} <= set(others)
-
-
-def test_the_sheet_shows_every_direction(folder, found):
-  _, report = found
-  sheet = images.read(folder / "directions" / search.SHEET)
-  rows = len(report["directions"])
-  assert sheet.shape == (18 + 72 * rows, 72 * 16, 3)
-
-
-def test_the_registry_lists_and_applies_them(folder, found):
-  _, report = found
-  generator = weights.module(folder / "generator")
-  offered = registry(folder, Models(generator, None, None, None))
-  described = {d.name: d for d in offered.describe()}
-  assert set(described) == set(report["directions"]), "and no published one"
-  smile, entry = described["smile"], report["directions"]["smile"]
-  assert (smile.low, smile.high) == (entry["low"], entry["high"])
-  assert (smile.family, smile.effect) == (
-      "InterFaceGAN", "+ more smile, - less smile",
-  )  # fmt: skip
-  assert smile.available
-  assert described["pca1"].family == "GANSpace"
-  assert described["pca1"].effect.startswith("mostly: + ")
-  assert not offered.entry("smile").in_range(smile.high + 1)
-  direction = files.read_direction(folder / "directions/smile.npz")
-  np.testing.assert_array_equal(
-      offered.get("smile").linear, np.tile(direction, (generator.styles, 1))
-  )
-  with pytest.raises(UserError, match="'glasses' .*is taken .* domain none"):
-    registry(folder, Models(generator, None, None, None), "faces")
-
-
-def test_the_editor_takes_them(folder, found):
-  editor = Editor.load(folder)
-  inversion = editor.invert(tiny.pictures(1, 16))
-  edited = editor.edit(inversion, {"smile": [0, 1]})
-  assert np.abs(edited.image[0] - edited.image[1]).max() > 1e-3
-
-
-def test_published_tables_are_for_published_generators(tmp_path):
-  def names(generator):
-    offered = registry(tmp_path, Models(generator, None, None, None))
-    return {d.name for d in offered.describe()}
-
-  faces = ARCHITECTURE.generator()
-  assert not names(faces)
-  faces = dataclasses.replace(ARCHITECTURE, w_dim=512).generator()
-  assert "age" in names(faces)
-  (tmp_path / "directions").mkdir()
-  np.savez(tmp_path / "directions/own.npz", direction=np.ones(512))
-  assert {"age", "own"} <= names(faces)
-  about = files.About("InterFaceGAN", "+ older, - younger", -2, 3)
-  files.write_fitted(tmp_path / "directions/age.npz", np.ones(512), about)
-  assert names(faces) == {"age", "own"}
-
-
-def test_phase_2_learns_from_them(folder, found, tmp_path):
-  _, report = found
-  settings = tiny_phases.config(
-      "phase2", edits__set="fitted", edits__user=()
-  )
-  settings.init.weights = str(folder)
-  powers = phase2._powers(settings)
-  assert set(powers) == set(report["directions"])
-  for name, got in powers.items():
-    low, high = (report["directions"][name][key] for key in ("low", "high"))
-    assert set(got) == {low, low / 2, high / 2, high} - {0}
-  settings.init.random = False
-  edits = phase2._directions(settings, weights.module(folder / "generator"))
-  assert len(edits.counts) == len(powers)
-  settings.edits.user = ("pca1",)
-  assert phase2._powers(settings) == {"pca1": powers["pca1"]}
-  settings.edits.user = ("pca1", "nose")
-  with pytest.raises(UserError, match="edits.user names nose; fitted are"):
-    phase2._powers(settings)
-  settings.init.weights = str(tmp_path)
-  with pytest.raises(UserError, match="no fitted directions; python -m"):
-    phase2._powers(settings)
-
-
-def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer):
-  rng = np.random.default_rng(0)
-  light = rng.random(60) < 0.5
-  for i, picture in enumerate(tiny.pictures(60, 16)):
-    picture = np.uint8(picture * 0.4 + 140 * light[i])
-    images.write(tmp_path / f"in/{i:02}.png", picture)
-  rows = "".join(
-      f"in/{i:02}.png,{int(x)},{int(i < 3)}\n" for i, x in enumerate(light)
-  )
-  text = f"file,light,rare\n{rows}"
-  (tmp_path / "labels.csv").write_text(text)
-  settings = dataclasses.replace(
-      SETTINGS,
-      components=0,
-      sefa=0,
-      data=str(tmp_path / "in"),
-      labels=str(tmp_path / "labels.csv"),
-  )
-  assert search.find(folder, tmp_path / "out", settings) == ["light"]
-  direction = files.read_direction(tmp_path / "out/light.npz")
-  assert direction.shape == (6, 16)
-  report = json.loads((tmp_path / "out" / search.REPORT).read_text())
-  assert report["samples"] == 60
-  assert report["left_out"] == {"rare": "a class has 3 samples, fewer than 10"}
-  assert report["directions"]["light"]["accuracy"] > 0.8
-
-
-def test_without_labels_there_is_ganspace_and_sefa(
-    folder, tmp_path, fewer
-):
-  for name in ("generator", "e4e"):
-    (tmp_path / name).symlink_to(folder / name)
-  bare = Perception(16, (8, 8, 8), embedding=4)
-  weights.write(tmp_path / "perception", bare, tiny.fill(bare))
-  names = search.find(tmp_path, tmp_path / "out", SETTINGS)
-  assert set(names) == {"pca1", "pca2", "sefa1"}
-  effects = {a.effect for a in files.fitted(tmp_path / "out").values()}
-  assert effects == {"see sheet.png"}
-  none = dataclasses.replace(SETTINGS, components=0, sefa=0)
-  with pytest.raises(UserError, match="nothing to look for"):
-    search.find(tmp_path, tmp_path / "out", none)
-
-
-def test_bad_input_is_refused(folder, tmp_path):
-  def find(message, where=folder, **changes):
-    settings = dataclasses.replace(SETTINGS, **changes)
-    with pytest.raises(UserError, match=message):
-      search.find(where, tmp_path / "out", settings)
-
-  find("holds no generator; train it", tmp_path)
-  (tmp_path / "generator").symlink_to(folder / "generator")
-  find("holds no perception; train it", tmp_path)
-  find("--data and --labels go together", labels="labels.csv")
-  find("--data and --labels go together", data=str(tmp_path))
-  find("--components is 17, latents have only 16", components=17)
-  (tmp_path / "out").mkdir()
-  np.savez(tmp_path / "out/pca1.npz", direction=np.ones(16))
-  find("pca1.npz is in the way")
-  assert not (tmp_path / "out" / search.REPORT).exists()
-
-
-def test_names_of_labels():
-  assert candidates.name_of("hair style=Très long!") == "hair_style_Très_long"
-  with pytest.raises(UserError, match="two directions .* 'PCA_1'|'pca1'"):
-    search._names(["PCA_1"], SETTINGS)
-
-
-def test_mistakes_end_in_one_line(tmp_path):
-  cases = {
-      "holds no generator": ["--weights", tmp_path],
-      "no such weight folder": ["--weights", tmp_path / "none"],
-      "--help lists the flags": ["--samples", "5"],
-  }
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    results = pool.map(lambda argv: command(*argv), cases.values())
-  for message, done in zip(cases, results):
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: ") and message in line

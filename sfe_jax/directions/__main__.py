@@ -4,7 +4,8 @@ r"""Finds edit directions of a generator of one's own.
 
 WEIGHTS holds generator and perception, as their stages left them.  Attributes
 are those that the perception network was trained to score, found on samples of
-the generator; or the true labels of pictures, whose latents WEIGHTS/e4e finds:
+the generator.  Better where labels are at hand: directions in w+ from labelled
+pictures, whose latents WEIGHTS/e4e finds:
 
   python -m sfe_jax.directions --weights WEIGHTS --data photos \
       --labels photos/labels.csv
@@ -14,7 +15,7 @@ WEIGHTS/directions/NAME.npz, which `python -m sfe_jax.edit` lists and phase 2
 learns from (edits.set fitted); strength 1 is a standard deviation of the
 latents along the direction.  Also directions/sheet.png to look at, and
 directions/report.json with, per direction: low and high, ends of the useful
-range; accuracy of the boundary on held-out samples; at each of `strengths`
+range; accuracy of a boundary on held-out samples; at each of `strengths`
 distances, perceptual, 1 between two samples, and score_changes of its
 attribute in standard deviations; others, the change of every other attribute
 per unit of its own at the end of the range, and their mean size others_mean.
@@ -34,20 +35,33 @@ from sfe_jax.editor import weight_folder
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("weights", None, "Weight folder.")
-flags.DEFINE_string("out", None, "Folder to write; default WEIGHTS/directions.")
-flags.DEFINE_integer("samples", 20_000, "Pictures to fit attributes to.", 100)
-flags.DEFINE_integer("seed", 0, "Of the samples.", 0)
-flags.DEFINE_integer("components", 8, "Directions of GANSpace.", 0)
-flags.DEFINE_integer("sefa", 4, "Directions of SeFa.", 0)
-flags.DEFINE_enum(
-    "conditioning",
-    "projection",
-    candidates.CONDITIONING,
-    "How attributes are kept from moving each other.",
-)
-flags.DEFINE_string("data", "", "Folder of pictures with true labels.")
-flags.DEFINE_string("labels", "", "CSV file of their labels.")
+
+
+def define_flags() -> None:
+  """The flags of this command line."""
+  flags.DEFINE_string("weights", None, "Weight folder.")
+  flags.DEFINE_string(
+      "out", None, "Folder to write; default WEIGHTS/directions."
+  )
+  flags.DEFINE_integer("samples", 20_000, "Pictures to fit attributes to.", 100)
+  flags.DEFINE_integer("seed", 0, "Of the samples.", 0)
+  flags.DEFINE_integer("components", 8, "Directions of GANSpace.", 0)
+  flags.DEFINE_integer("sefa", 4, "Directions of SeFa.", 0)
+  flags.DEFINE_enum(
+      "method",
+      None,
+      candidates.METHODS,
+      "How attributes are fitted; default regression with --labels, else"
+      " InterFaceGAN's boundary.",
+  )
+  flags.DEFINE_enum(
+      "conditioning",
+      "projection",
+      candidates.CONDITIONING,
+      "How boundaries are kept from moving other attributes.",
+  )
+  flags.DEFINE_string("data", "", "Folder of pictures with true labels.")
+  flags.DEFINE_string("labels", "", "CSV file of their labels.")
 
 
 def main(_: Sequence[str]) -> int:
@@ -69,4 +83,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main)
+  runtime.run(main, define_flags)

@@ -1,8 +1,8 @@
 """Directions of a generator, before it is measured how far they are useful.
 
-Attributes come from the scores of a perception network that was trained with
-labels, on samples of the generator, or from true labels of pictures, whose
-latents E finds.  GANSpace and SeFa need neither.
+Attributes come from true labels of pictures, whose latents E finds, or from the
+scores of a perception network that was trained with labels, on samples of the
+generator.  GANSpace and SeFa need neither.
 """
 
 import dataclasses
@@ -24,12 +24,14 @@ from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
 
+METHODS = ("regression", "boundary")
 CONDITIONING = ("projection", "none")
 _CODES = 100_000
 _BATCH = 64
 _LEAST_SHARE = 0.01  # of the samples in a class
 _LEAST_KNOWN = 0.3  # of a label's standard deviation, in the scores
 _LEAST_ACCURACY = 0.65  # of boundaries; 0.5 is chance
+_FAMILIES = {"regression": "regression", "boundary": "InterFaceGAN"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,69 +158,76 @@ def labelled(
 
 
 def attributes(
-    samples: Samples, conditioning: str
+    samples: Samples, method: str, conditioning: str
 ) -> tuple[list[Candidate], dict[str, str]]:
   """A direction for every label that can be told apart.
 
   Args:
     samples: with scores.
-    conditioning: "projection", see `fit.condition`, or "none".
+    method: "regression" or "boundary", see `fit`.
+    conditioning: of boundaries: "projection", see `fit.condition`, or "none".
 
   Returns:
     Directions, and why others are left out by name.
   """
-  n = len(samples.latents)
-  flat = samples.latents.reshape(n, -1)
-  found, groups, left_out = [], [], {}
+  flat = samples.latents.reshape(len(samples.latents), -1)
+  chosen, left_out = {}, {}  # by label: its column's name, its scores
   for column, span in labels.spans(samples.schema):
     for label, scores in zip(column.outputs, samples.scores[:, span].T):
-      reason = _unfit(column, scores, samples.true)
-      if not reason:
-        try:
-          normal, accuracy = fit.boundary(flat, scores)
-        except ValueError as error:
-          reason = str(error)
-      if not reason and accuracy < _LEAST_ACCURACY:
-        reason = f"latents tell it with an accuracy of only {accuracy:.2f}"
-      if reason:
+      if reason := _unfit(column, scores, samples.true):
         left_out[name_of(label)] = reason
       else:
-        found.append((label, normal, accuracy))
-        groups.append(column.name)
-  if not found:
+        chosen[label] = column.name, scores
+  accuracies = {}
+  if method == "boundary":
+    found = {k: fit.boundary(flat, scores) for k, (_, scores) in chosen.items()}
+    accuracies = {label: boundary.accuracy for label, boundary in found.items()}
+    for label, accuracy in accuracies.items():
+      if accuracy < _LEAST_ACCURACY:
+        del chosen[label]
+        left_out[name_of(label)] = (
+            f"latents tell it with an accuracy of only {accuracy:.2f}"
+        )
+  if not chosen:
     return [], left_out
-  normals = np.stack([normal for _, normal, _ in found])
-  if conditioning == "projection":
-    normals = fit.condition(normals, groups)
-  offsets = fit.scaled(normals, flat).reshape(-1, *samples.latents.shape[1:])
+  columns, scores = zip(*chosen.values())
+  if method == "regression":
+    rows = fit.regression(flat, np.stack(scores, 1))
+  else:
+    rows = np.stack([found[label].normal for label in chosen])
+    if conditioning == "projection":
+      rows = fit.condition(rows, columns)
+  offsets = fit.scaled(rows, flat).reshape(-1, *samples.latents.shape[1:])
   return [
       Candidate(
           name_of(label),
-          "InterFaceGAN",
+          _FAMILIES[method],
           offset,
           f"+ more {words(label)}, - less {words(label)}",
           label,
-          accuracy,
+          accuracies.get(label),
       )
-      for (label, _, accuracy), offset in zip(found, offsets)
+      for label, offset in zip(chosen, offsets)
   ], left_out
 
 
 def _unfit(column: labels.Column, scores: np.ndarray, true: bool) -> str:
-  """Why no boundary can be fitted to scores, or nothing."""
-  known = scores.std()
+  """Why no direction can be fitted to scores, or nothing."""
+  n, known = len(scores), scores.std()
   if column.kind != labels.CONTINUOUS:
     count = int((scores > 0).sum())
-    if not _LEAST_SHARE <= count / len(scores) <= 1 - _LEAST_SHARE:
-      return f"{count} of {len(scores)} samples have it"
+    if min(count, n - count) < max(_LEAST_SHARE * n, fit.LEAST):
+      return f"{count} of {n} samples have it"
     p = 0.5 * (1 + np.tanh(0.5 * scores))
     known = p.std() / np.sqrt(p.mean() * (1 - p.mean()))
+  elif n < 2 * fit.LEAST:
+    return f"there are only {n} samples"
   if not true and known < _LEAST_KNOWN:
     return (
         "the classifier hardly sees it: its scores vary by"
         f" {known:.2f} of what labels do"
     )
-  return ""
+  return "" if scores.std() else "all samples have the same value"
 
 
 def unsupervised(

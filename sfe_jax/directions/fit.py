@@ -12,7 +12,8 @@ _HELD_OUT = 0.2
 _L2 = 1.0  # on the coefficients of standardised latents
 _NEWTON_STEPS = 50
 _TOLERANCE = 1e-6
-_LEAST = 10  # samples of a class
+LEAST = 10  # samples of a class
+_RIDGE = 0.02  # of standardised labels: some categories' choices sum to one
 
 
 class Boundary(NamedTuple):
@@ -67,10 +68,10 @@ def boundary(
     count, order = int(share * len(scores)), np.argsort(scores, kind="stable")
     chosen = np.concatenate([order[:count], order[len(order) - count :]])
     y = np.repeat((0.0, 1.0), count)
-  if min(y.sum(), (1 - y).sum()) < _LEAST:
+  if min(y.sum(), (1 - y).sum()) < LEAST:
     raise ValueError(
         f"a class has {int(min(y.sum(), (1 - y).sum()))} samples, fewer than"
-        f" {_LEAST}"
+        f" {LEAST}"
     )
   x = x[chosen]
   rng = np.random.default_rng(0)
@@ -135,6 +136,29 @@ def condition(normals: np.ndarray, groups: Sequence[Any]) -> np.ndarray:
     gram = others @ others.T + ridge
     out[i] -= np.linalg.solve(gram, others @ normals[i]) @ others
   return out
+
+
+def regression(latents: np.ndarray, values: np.ndarray) -> np.ndarray:
+  """How latents change with each label while all other labels stay.
+
+  Linear regression of the latents on all labels together.  A boundary's normal
+  is what best tells a label, which also cancels what else varies; this is what
+  the label moves (Haufe et al. 2014, On the interpretation of weight vectors of
+  linear models).  On the drawn faces, with w+ of E, edits of the same effect
+  then change pictures 1.5 to 10 times less than along normals.
+
+  Args:
+    latents: (n, d).
+    values: (n, k): numbers, or 0 and 1.
+
+  Returns:
+    (k, d), per standard deviation of the label; of any length.
+  """
+  x = np.asarray(latents, np.float64)
+  y = np.asarray(values, np.float64)
+  y = (y - y.mean(0)) / np.maximum(y.std(0), 1e-12)
+  gram = y.T @ y / len(y) + _RIDGE * np.eye(y.shape[1])
+  return np.linalg.solve(gram, y.T @ (x - x.mean(0)) / len(x))
 
 
 def principal_components(latents: np.ndarray, count: int) -> Components:

@@ -5,7 +5,11 @@ A strength is useful while
       perceptual distance to the unedited one is below MOST_CHANGE times the
       mean distance of two samples, and
   (b) where the direction is an attribute's, the attribute's mean score still
-      rises (for negative strengths: falls) from one strength to the next.
+      rises (for negative strengths: falls) from one strength to the next, and
+      before has moved less than MOST_EFFECT standard deviations: nothing beyond
+      is natural.
+A direction whose attribute moves less than LEAST_EFFECT on both sides is of no
+use.
 """
 
 import dataclasses
@@ -21,6 +25,7 @@ from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
 
 MOST_CHANGE = 0.5
+MOST_EFFECT, LEAST_EFFECT = 3.0, 0.5
 _SIDE = (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12)
 STRENGTHS = (*(-s for s in reversed(_SIDE)), *_SIDE)
 _BATCH = 32
@@ -156,7 +161,7 @@ def useful(effect: Effect, output: int | None = None) -> tuple[float, float]:
     effect: of the direction.
     output: of its attribute among the scores, if it is one's.
   """
-  ends = {}
+  ends, reached = {}, 0.0
   for sign in (-1, 1):
     end, before = 0.0, 0.0
     for i in np.argsort(np.abs(STRENGTHS), kind="stable"):
@@ -166,9 +171,11 @@ def useful(effect: Effect, output: int | None = None) -> tuple[float, float]:
         break
       if output is not None:
         change = sign * effect.changes[i, output]
-        if not change > before:
+        if not change > before or before > MOST_EFFECT:
           break
         before = change
       end = float(STRENGTHS[i])
-    ends[sign] = end
+    ends[sign], reached = end, max(reached, before)
+  if output is not None and reached < LEAST_EFFECT:
+    return 0.0, 0.0
   return ends[-1], ends[1]

@@ -26,7 +26,7 @@ from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
 
 REPORT, SHEET = "report.json", "sheet.png"
-_MEASURED = 192  # samples that ranges are measured on
+_MEASURED = 96  # samples that ranges are measured on
 _SHOWN = 3  # of these on the sheet
 _TILE = 72
 _STAGES = {
@@ -45,6 +45,8 @@ class Settings:
     seed: of the samples.
     components: how many of GANSpace.
     sefa: how many of SeFa.
+    method: one of candidates.METHODS; None takes "regression" for true labels
+      and "boundary" for scores, each of which is then the better one.
     conditioning: one of candidates.CONDITIONING.
     data: folder of pictures with true labels; empty takes the scores of the
       perception network.
@@ -55,6 +57,7 @@ class Settings:
   seed: int = 0
   components: int = 8
   sefa: int = 4
+  method: str | None = None
   conditioning: str = "projection"
   data: str = ""
   labels: str = ""
@@ -110,7 +113,10 @@ def find(
     samples = candidates.classified(networks, count, seed)
   found, left_out = [], {}
   if samples.scores is not None:
-    found, left_out = candidates.attributes(samples, settings.conditioning)
+    method = settings.method or ("regression" if samples.true else "boundary")
+    found, left_out = candidates.attributes(
+        samples, method, settings.conditioning
+    )
   found += candidates.unsupervised(
       networks, settings.components, settings.sefa, seed
   )
