@@ -68,6 +68,8 @@ def base(variant: str = "") -> ConfigDict:
   c.optimizer = o = ConfigDict()
   o.learning_rate = 2e-4  # Ranger
   o.disc_learning_rate = 1e-4  # Adam
+  o.anneal = 0.0  # share of the steps, the last, in which Ranger's rate falls
+  #                 to 0 along a cosine; published: it stays
 
   c.compute = p = ConfigDict()
   p.dtype = "float32"  # bfloat16 halves memory
@@ -154,6 +156,7 @@ def toy_editor(c: ConfigDict, size: int) -> None:
   c.model.fusion_depth = 3
   c.loss.lpips = 0.3  # perception's distances are some 3 times LPIPS's
   c.loss.r1_gamma = toy_r1_gamma(size)
+  c.optimizer.anneal = 1 / 3
 
 
 def smoke(c: ConfigDict) -> None:

@@ -25,7 +25,7 @@ def get_config(variant: str = "") -> ConfigDict:
   size = common.toy_size(variant)
   c = common.base()
   c.stage = "phase2"
-  c.steps = 4_000
+  c.steps = 5_000
   c.init.inverter = "toy"  # workdir of phase 1 or weight folder
   c.edits = e = ConfigDict()
   e.domain = "none"  # table of directions
@@ -34,7 +34,7 @@ def get_config(variant: str = "") -> ConfigDict:
   #              "NAME=POWER,POWER,..." each
   e.inversion = True  # False for the ablation "w/o inv loss"
   e.encoder = True  # False for "w/o E": Delta from the Inverter's w
-  c.loss.adversarial_start = 3_000
+  c.loss.adversarial_start = 4_000
   c.optimizer.learning_rate = 1e-3
   common.toy_editor(c, size)
   if variant == "smoke":

@@ -73,6 +73,28 @@ def ranger(
   return optax.GradientTransformation(init, update)
 
 
+def annealed(
+    learning_rate: float, steps: int, share: float
+) -> optax.ScalarOrSchedule:
+  """The learning rate, which falls to 0 along a cosine at the end.
+
+  Args:
+    learning_rate: before.
+    steps: of the whole training.
+    share: of them, the last ones, in which it falls; 0 keeps it constant.
+  """
+  if not share:
+    return learning_rate
+  falling = max(1, round(share * steps))
+  return optax.join_schedules(
+      [
+          optax.constant_schedule(learning_rate),
+          optax.cosine_decay_schedule(learning_rate, falling),
+      ],
+      [steps - falling],
+  )
+
+
 def adam(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
   """Adam with PyTorch's defaults (.9, .999, 1e-8)."""
   return optax.adam(learning_rate)

@@ -56,7 +56,10 @@ def _check(config: ConfigDict) -> None:
     if value < least:
       raise UserError(f"{key} must be at least {least}, got {value}")
   for key, value in config.get("optimizer", {}).items():
-    if not value > 0:
+    if key == "anneal":
+      if not 0 <= value <= 1:
+        raise UserError(f"optimizer.anneal must be from 0 to 1, got {value}")
+    elif not value > 0:
       raise UserError(f"optimizer.{key} must be above 0, got {value}")
   path = pathlib.Path(FLAGS.workdir)
   if path.exists() and not path.is_dir():

@@ -58,7 +58,13 @@ def stage(
           lpips_net=found.lpips,
           identity_net=found.identity,
       ),
-      optimizer=optim.ranger(config.optimizer.learning_rate),
+      optimizer=optim.ranger(
+          optim.annealed(
+              config.optimizer.learning_rate,
+              config.steps,
+              config.optimizer.anneal,
+          )
+      ),
       discriminator=found.discriminator,
       disc_optimizer=optim.adam(config.optimizer.disc_learning_rate),
       adversarial_start=loss.adversarial_start,
