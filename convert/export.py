@@ -15,7 +15,7 @@ from absl import logging
 from convert import official
 from convert.family import Family
 from convert.rules import directions, discriminator, e4e, mappers
-from sfe_jax import checkpoint, trained, weights
+from sfe_jax import atomic, checkpoint, trained, weights
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 
@@ -197,7 +197,8 @@ def save(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
       return {key: tensors(value) for key, value in node.items()}
     return torch.from_numpy(node) if isinstance(node, np.ndarray) else node
 
-  _atomically(path, lambda part: torch.save(tensors(entries), part))
+  with atomic.replacing(path) as part:
+    torch.save(tensors(entries), part)
 
 
 def _torch():
@@ -214,29 +215,13 @@ def _save_direction(path: pathlib.Path, dst: pathlib.Path) -> None:
   """.npy for boundaries and matrices, .pt for the rest, as in the release."""
   value = directions.to_official(path.stem, files.read(path))
   if isinstance(value, list):
-    _atomically(
-        dst / path.stem, lambda part: part.write_bytes(pickle.dumps(value))
-    )
+    with atomic.replacing(dst / path.stem) as part:
+      part.write_bytes(pickle.dumps(value))
   elif isinstance(value, Mapping):
     save(dst / f"{path.stem}.pt", value)
   elif value.shape[-1] == 512 and value.ndim == 2 and len(value) == 1:
-    tensor = _torch().from_numpy(value)
-    _atomically(
-        dst / f"{path.stem}.pt", lambda part: _torch().save(tensor, part)
-    )
+    with atomic.replacing(dst / f"{path.stem}.pt") as part:
+      _torch().save(_torch().from_numpy(value), part)
   else:
-    def write(part: pathlib.Path) -> None:
-      with part.open("wb") as file:
-        np.save(file, value)
-
-    _atomically(dst / f"{path.stem}.npy", write)
-
-
-def _atomically(path: pathlib.Path, write) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f".{path.name}.{os.getpid()}")
-  try:
-    write(part)
-    part.replace(path)
-  finally:
-    part.unlink(missing_ok=True)
+    with atomic.replacing(dst / f"{path.stem}.npy") as part:
+      np.save(part, value)

@@ -24,7 +24,7 @@ from absl import flags, logging
 from sfe_jax import images, runtime, weights
 from sfe_jax.architecture import Architecture
 from sfe_jax.directions import Registry
-from sfe_jax.editor import OPTIONAL, Editor, guess_domain, weight_folder
+from sfe_jax.editor import OPTIONAL, Editor, registry, weight_folder
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 
@@ -168,19 +168,13 @@ def _registry() -> Registry:
   else:
     folder = FLAGS.weights or "weights"
     generator = Architecture().build().generator
-  registry = Registry.load(
-      folder,
-      FLAGS.domain or guess_domain(folder, generator),
-      generator.styles,
-      generator.style_widths,
-      generator.w_dim,
-  )
+  found = registry(folder, generator, FLAGS.domain)
   for path in FLAGS.direction:
-    registry.add_file(path)
-  return registry
+    found.add_file(path)
+  return found
 
 
-def _load(registry: Registry) -> Editor:
+def _load(directions: Registry) -> Editor:
   options = {
       "dtype": jnp.dtype(FLAGS.dtype),
       "batch_size": FLAGS.batch_size,
@@ -199,7 +193,7 @@ def _load(registry: Registry) -> Editor:
         domain=FLAGS.domain,
         **options,
     )
-  editor.directions = registry
+  editor.directions = directions
   return editor
 
 
@@ -347,12 +341,12 @@ def main(_: Sequence[str]) -> int:
     raise UserError(f"{FLAGS.mask}: no such mask file or folder")
   if not (FLAGS.edit or FLAGS.inversion or FLAGS.grid):
     raise UserError("nothing to do: give --edit, --inversion or --grid")
-  registry = _registry()
+  directions = _registry()
   groups = [[e] for e in FLAGS.edit] if FLAGS.separately else [FLAGS.edit]
-  jobs = [job for group in groups for job in parse_edits(group, registry)]
+  jobs = [job for group in groups for job in parse_edits(group, directions)]
   pathlib.Path(FLAGS.out).mkdir(parents=True, exist_ok=True)
   logging.info("loading %s", FLAGS.weights or "random weights")
-  run = Run(_load(registry), jobs)
+  run = Run(_load(directions), jobs)
   logging.info("the first picture on a machine waits a minute for compilation")
   run(named)
   for path, reason in run.skipped.items():

@@ -159,7 +159,7 @@ class Editor:
     return cls(
         models,
         Weights(**variables),
-        registry(folder, models, domain),
+        registry(folder, models.generator, domain),
         batch_size=batch_size,
         precision=precision,
     )
@@ -180,7 +180,7 @@ class Editor:
         name: jax.device_put(weights.random(getattr(models, name), seed))
         for name in _SOURCES
     }
-    no_folder = registry("weights", models)
+    no_folder = registry("weights", models.generator)
     return cls(models, Weights(**variables), no_folder, **options)
 
   @property
@@ -359,10 +359,9 @@ def _ways_without(missing: Sequence[str]) -> str:
 
 
 def registry(
-    folder: str | os.PathLike, models: Models, domain: str | None = None
+    folder: str | os.PathLike, generator: Generator, domain: str | None = None
 ) -> directions.Registry:
   """The directions that a weight folder offers its generator."""
-  generator = models.generator
   return directions.Registry.load(
       folder,
       domain or guess_domain(folder, generator),

@@ -19,7 +19,6 @@ import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
-import json
 import math
 import os
 import pathlib
@@ -30,7 +29,7 @@ from typing import Any
 import jax
 from absl import flags, logging
 
-from sfe_jax import images, labels, runtime, weights
+from sfe_jax import atomic, images, labels, runtime, weights
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.directions import Registry
 from sfe_jax.editor import OPTIONAL, Editor, registry, weight_folder
@@ -293,9 +292,7 @@ def main(_: Sequence[str]) -> int:
   networks = weight_folder(FLAGS.networks or folder)
   generator = weights.module(folder / "generator", Generator)
   job = _JOBS[FLAGS.protocol](generator.resolution)
-  directions = registry(
-      folder, Models(generator, None, None, None), FLAGS.domain
-  )
+  directions = registry(folder, generator, FLAGS.domain)
   for name in job.directions:
     directions.get(name)
   # Accelerators round products by default.
@@ -324,7 +321,8 @@ def main(_: Sequence[str]) -> int:
       "networks": _hashes(networks, judge.networks),
       **_circumstances(),
   }
-  _write(pathlib.Path(FLAGS.out), report)
+  atomic.write_json(FLAGS.out, report)
+  logging.info("wrote %s", FLAGS.out)
   return 0
 
 
@@ -336,14 +334,6 @@ def _circumstances() -> dict[str, Any]:
       "versions": {p: importlib.metadata.version(p) for p in _PACKAGES},
       "device": jax.devices()[0].device_kind,
   }
-
-
-def _write(path: pathlib.Path, report: dict[str, Any]) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f".{path.name}.{os.getpid()}")
-  part.write_text(json.dumps(report, indent=1) + "\n")
-  part.replace(path)
-  logging.info("wrote %s", path)
 
 
 _JOBS = {"inversion": _inversion, "editing": _editing, "truth": _truth}

@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 from PIL import Image, ImageDraw, ImageOps
 
+from sfe_jax import atomic
 from sfe_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -198,13 +199,8 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
   suffix = path.suffix.lower()
   if suffix not in SUFFIXES:
     raise UserError(f"{path}: write {', '.join(SUFFIXES)}, not {suffix!r}")
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
-  try:
+  with atomic.replacing(path) as part:
     Image.fromarray(image).save(part, **_WRITE_OPTIONS.get(suffix, {}))
-    part.replace(path)
-  finally:
-    part.unlink(missing_ok=True)
 
 
 def to_float(images: jax.Array) -> jax.Array:

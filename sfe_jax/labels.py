@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from sfe_jax import weights
 from sfe_jax.errors import UserError
 
 BINARY, CONTINUOUS, CATEGORICAL = "binary", "continuous", "categorical"
@@ -58,6 +59,16 @@ Schema = tuple[Column, ...]
 def to_json(schema: Schema) -> list[dict[str, Any]]:
   """What `from_json` reads."""
   return [dataclasses.asdict(column) for column in schema]
+
+
+def of_network(folder: str | os.PathLike) -> Schema:
+  """What the scores of a stored perception network mean; () for none.
+
+  Raises:
+    UserError: the folder holds no network.
+  """
+  info = weights.describe(folder).get("info", {})
+  return from_json(info.get("labels", ()))
 
 
 def from_json(columns: Iterable[Mapping[str, Any]]) -> Schema:

@@ -4,12 +4,15 @@
 come from `sfe_jax.architecture`.  Images are NHWC float32 in [-1, 1].
 """
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.models import layers
+from sfe_jax.models.e4e import E4E
 from sfe_jax.models.stylegan2 import Styles
 
 
@@ -164,6 +167,12 @@ def run_inverter(
       method=forward,
       mutable=["batch_stats"] if train else [],
   )
+
+
+def encode(e4e: E4E, variables: Any, images: jax.Array) -> jax.Array:
+  """What E alone makes of images (n, h, w, 3): w+ (n, styles, w_dim)."""
+  images = layers.resize_bilinear(images, e4e.input_size)
+  return e4e.apply(variables, images)
 
 
 def invert(models: Models, weights: Weights, images: jax.Array) -> Inversion:

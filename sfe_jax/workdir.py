@@ -24,7 +24,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from sfe_jax import checkpoint, trained, weights
+from sfe_jax import atomic, checkpoint, trained, weights
 from sfe_jax.errors import UserError
 from sfe_jax.stages.stage import Stage
 from sfe_jax.state import Frozen
@@ -108,7 +108,7 @@ def start(
   if jax.process_index() != 0:
     return
   workdir.mkdir(parents=True, exist_ok=True)
-  _write(workdir / _CONFIG, _plain(config))
+  atomic.write_json(workdir / _CONFIG, _plain(config))
   networks = {
       name: {
           "network": type(m).__name__,
@@ -117,12 +117,12 @@ def start(
       }
       for name, m in stage.trained.items()
   }
-  _write(
+  atomic.write_json(
       workdir / trained.DOCUMENT,
       {"networks": networks, "frozen": frozen, "pictures": dict(pictures)},
   )
   starts = _read(workdir / _RUN) or []
-  _write(workdir / _RUN, [*starts, _this_start()])
+  atomic.write_json(workdir / _RUN, [*starts, _this_start()])
   folder = workdir / WEIGHTS
   for name, (network, variables) in stage.given.items():
     if not (goes_on and (folder / name).is_dir()):
@@ -253,9 +253,3 @@ def _read(path: pathlib.Path) -> Any:
     return json.loads(path.read_text())
   except ValueError as error:
     raise UserError(f"{path} cannot be read: {error}") from None
-
-
-def _write(path: pathlib.Path, content: Any) -> None:
-  part = path.with_name(f".{path.name}.{os.getpid()}")
-  part.write_text(json.dumps(content, indent=1) + "\n")
-  part.replace(path)

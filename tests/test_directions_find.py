@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sfe_jax import Editor, images, labels, weights
-from sfe_jax.architecture import Architecture, Models
+from sfe_jax.architecture import Architecture
 from sfe_jax.directions import candidates, files, ranges, search
 from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
@@ -176,7 +176,7 @@ def test_the_sheet_shows_every_direction(folder, found):
 def test_the_registry_lists_and_applies_them(folder, found):
   _, report = found
   generator = weights.module(folder / "generator")
-  offered = registry(folder, Models(generator, None, None, None))
+  offered = registry(folder, generator)
   described = {d.name: d for d in offered.describe()}
   assert set(described) == set(report["directions"]), "and no published one"
   smile, entry = described["smile"], report["directions"]["smile"]
@@ -193,7 +193,7 @@ def test_the_registry_lists_and_applies_them(folder, found):
       offered.get("smile").linear, np.tile(direction, (generator.styles, 1))
   )
   with pytest.raises(UserError, match="'glasses' .*is taken .* domain none"):
-    registry(folder, Models(generator, None, None, None), "faces")
+    registry(folder, generator, "faces")
 
 
 def test_the_editor_takes_them(folder, found):
@@ -205,7 +205,7 @@ def test_the_editor_takes_them(folder, found):
 
 def test_published_tables_are_for_published_generators(tmp_path):
   def names(generator):
-    offered = registry(tmp_path, Models(generator, None, None, None))
+    offered = registry(tmp_path, generator)
     return {d.name for d in offered.describe()}
 
   faces = ARCHITECTURE.generator()

@@ -40,9 +40,8 @@ def editor(
 ) -> Editor:
   """An editor over random networks."""
   models, variables = networks(architecture)
-  return Editor(
-      models, Weights(**variables), registry(folder, models), **options
-  )
+  offered = registry(folder, models.generator)
+  return Editor(models, Weights(**variables), offered, **options)
 
 
 @functools.cache

@@ -15,11 +15,10 @@ import jax
 import numpy as np
 import tqdm
 
-from sfe_jax import images, labels
+from sfe_jax import images, labels, pipeline
 from sfe_jax.data.sources import Folder
 from sfe_jax.directions import fit, ranges
 from sfe_jax.directions.ranges import Networks
-from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
@@ -129,8 +128,7 @@ def classified(networks: Networks, count: int, seed: int) -> Samples:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(e4e: E4E, variables: Any, batch: jax.Array) -> jax.Array:
-  batch = layers.resize_bilinear(images.to_float(batch), e4e.input_size)
-  return e4e.apply(variables, batch)
+  return pipeline.encode(e4e, variables, images.to_float(batch))
 
 
 def labelled(

@@ -12,7 +12,6 @@ DIR/directions/NAME.npz holds, by kind:
 Nothing here reads a pickle.
 """
 
-import os
 import pathlib
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sfe_jax import atomic
 from sfe_jax.errors import UserError
 
 _CONVERT = "`python -m convert` turns official files into .npz"
@@ -96,14 +96,8 @@ def write_fitted(
     direction: (w_dim,) or (styles, w_dim), the w+ offset per unit of strength.
     about: the rest.
   """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-  try:
+  with atomic.replacing(path) as part:
     np.savez(part, direction=np.float32(direction), **about._asdict())
-    part.replace(path)
-  finally:
-    part.unlink(missing_ok=True)
 
 
 def about(path: str | pathlib.Path) -> About | None:

@@ -1,8 +1,6 @@
 """Finds directions, measures them and writes the useful ones."""
 
 import dataclasses
-import json
-import os
 import pathlib
 import textwrap
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ import tqdm
 from absl import logging
 from PIL import Image, ImageDraw
 
-from sfe_jax import images, labels, weights
+from sfe_jax import atomic, images, labels, weights
 from sfe_jax.data.sources import Folder
 from sfe_jax.directions import candidates, files, ranges
 from sfe_jax.directions.candidates import Candidate
@@ -151,9 +149,7 @@ def find(
       "directions": {m.candidate.name: _entry(m, outputs) for m in measured},
       "left_out": left_out,
   }
-  part = out / f".{REPORT}.{os.getpid()}"
-  part.write_text(json.dumps(report, indent=1) + "\n")
-  part.replace(out / REPORT)
+  atomic.write_json(out / REPORT, report)
   return [item.candidate.name for item in measured]
 
 
@@ -165,8 +161,7 @@ def load(folder: pathlib.Path, settings: Settings) -> Networks:
   """
   generator, generator_variables = _read(folder, "generator")
   perception, perception_variables = _read(folder, "perception")
-  info = weights.describe(folder / "perception").get("info", {})
-  schema = labels.from_json(info.get("labels", ()))
+  schema = labels.of_network(folder / "perception")
   if len(labels.outputs(schema)) != perception.outputs:
     raise UserError(
         f"{folder / 'perception'} scores {perception.outputs} labels and names"

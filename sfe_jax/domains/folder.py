@@ -10,7 +10,7 @@ import pathlib
 
 import tqdm
 
-from sfe_jax import images
+from sfe_jax import atomic, images
 from sfe_jax.domains.faces import ATTRIBUTES, Face, sample
 from sfe_jax.domains.portrait import draw
 from sfe_jax.errors import UserError
@@ -77,7 +77,7 @@ def write(
       rows.update(lines)
       bar.update(job[4] - job[3])
   text = "".join(rows[key] for key in sorted(rows))
-  _replace(folder / LABELS, _line(_HEADER) + text)
+  atomic.write_text(folder / LABELS, _line(_HEADER) + text)
   return drawn
 
 
@@ -127,7 +127,7 @@ def _claim(folder: pathlib.Path, about: dict[str, int]) -> None:
   """Notes what the folder holds, or checks that it holds the same."""
   path = folder / _ABOUT
   if not path.exists():
-    _replace(path, json.dumps(about) + "\n")
+    atomic.write_text(path, json.dumps(about) + "\n")
     return
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -150,12 +150,3 @@ def _labelled(folder: pathlib.Path) -> dict[str, str]:
   if header != _line(_HEADER):
     raise UserError(f"{path} has other columns; name another --dst")
   return {line.partition(",")[0]: line for line in lines}
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  part = path.with_name(f".{path.name}.{os.getpid()}")
-  try:
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-  finally:
-    part.unlink(missing_ok=True)

@@ -115,8 +115,7 @@ class Judge:
     outputs = []
     if (folder / OWN).is_dir():
       wanted.add(OWN)
-      info = weights.describe(folder / OWN).get("info", {})
-      outputs = labels.outputs(labels.from_json(info.get("labels", ())))
+      outputs = labels.outputs(labels.of_network(folder / OWN))
     networks = {
         name: weights.read(folder / name, _EXPECTED[name])
         for name in sorted(wanted)

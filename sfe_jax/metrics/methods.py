@@ -10,7 +10,6 @@ from sfe_jax import images, pipeline
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.directions import Registry, families
 from sfe_jax.errors import UserError
-from sfe_jax.models import layers
 
 if TYPE_CHECKING:
   from sfe_jax.editor import Editor
@@ -101,8 +100,7 @@ class EncoderAlone:
 
 
 def _encode(models: Models, weights: Weights, pictures: jax.Array) -> jax.Array:
-  x = layers.resize_bilinear(images.to_float(pictures), models.e4e.input_size)
-  return models.e4e.apply(weights.e4e, x)
+  return pipeline.encode(models.e4e, weights.e4e, images.to_float(pictures))
 
 
 def _decode(

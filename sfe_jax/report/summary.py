@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sfe_jax import images, writers
+from sfe_jax import atomic, images, writers
 from sfe_jax.data import folders
 from sfe_jax.directions import Description, search
 from sfe_jax.editor import Editor
@@ -248,12 +248,6 @@ def _json(path: pathlib.Path) -> Any:
     raise UserError(f"{path} cannot be read: {error}") from None
 
 
-def _write(path: pathlib.Path, text: str) -> None:
-  part = path.with_name(f".{path.name}.{os.getpid()}")
-  part.write_text(text, encoding="utf-8")
-  part.replace(path)
-
-
 def write(folder: str | os.PathLike) -> tuple[pathlib.Path, pathlib.Path]:
   """Writes PAGE, SHEET and NEXT into OUT.
 
@@ -299,6 +293,6 @@ def write(folder: str | os.PathLike) -> tuple[pathlib.Path, pathlib.Path]:
   images.write(
       out / SHEET, stack([s.sheet() for s in (inverted, *strips, made)])
   )
-  _write(out / NEXT, next_line + "\n")
-  _write(out / PAGE, text)
+  atomic.write_text(out / NEXT, next_line + "\n")
+  atomic.write_text(out / PAGE, text)
   return out / PAGE, out / SHEET
