@@ -1,4 +1,4 @@
-"""Sections that the configs of E and of both phases share."""
+"""What configs share."""
 
 from ml_collections import ConfigDict
 
@@ -8,6 +8,44 @@ _MEANINGS = {
 }
 VARIANTS = ("", *_MEANINGS)
 TOY_VARIANTS = ("", "smoke", *(str(2**i) for i in range(4, 11)))
+
+
+def general() -> ConfigDict:
+  """Sections of every stage: data, compute, log, checkpoint."""
+  c = ConfigDict()
+  c.stage = ""
+  c.seed = 0
+  c.steps = 0  # optimiser steps in all
+
+  c.data = d = ConfigDict()
+  d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)
+  #                      or tfds
+  d.path = ""  # folder, shards, or data_dir of TFDS
+  d.name = ""  # data set, with source tfds
+  d.split = "train"  # its split
+  d.validation_path = ""  # held-out pictures; empty: some of the set
+  d.validation_count = 64  # how many of the set are held out then
+  d.resolution = 1024  # of the generator
+  d.batch_size = 8  # of all devices together
+  d.flip = True  # mirror half of the pictures
+  d.threads = 4  # decoding
+
+  c.compute = p = ConfigDict()
+  p.dtype = "float32"  # bfloat16 halves memory
+  p.precision = "default"  # of float32 products: highest, or default (tf32)
+
+  c.log = l = ConfigDict()
+  l.every = 50
+  l.grid_every = 1000
+  l.validate_every = 1000
+  l.grid_count = 4  # pictures per grid
+  l.profile_at = -1  # step to profile, -1 never
+
+  c.checkpoint = k = ConfigDict()
+  k.every = 1000
+  k.keep = 2  # latest ones, besides the best
+  k.best = "loss"  # validation metric, lower is better
+  return c
 
 
 def base(variant: str = "") -> ConfigDict:
@@ -22,23 +60,8 @@ def base(variant: str = "") -> ConfigDict:
         f"unknown variant {variant!r}; write the config's path alone, or with"
         f" {' or '.join(known)}"
     )
-  c = ConfigDict()
-  c.stage = ""
-  c.seed = 0
-  c.steps = 0  # optimiser steps in all
-
-  c.data = d = ConfigDict()
-  d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)
-  #                      or tfds
-  d.path = "data/ffhq"  # folder, shards, or data_dir of TFDS
-  d.name = ""  # data set, with source tfds
-  d.split = "train"  # its split
-  d.validation_path = ""  # held-out pictures; empty: some of the set
-  d.validation_count = 64  # how many of the set are held out then
-  d.resolution = 1024  # of the generator
-  d.batch_size = 8  # of all devices together
-  d.flip = True  # mirror half of the pictures
-  d.threads = 4  # decoding
+  c = general()
+  c.data.path = "data/ffhq"
 
   c.model = m = ConfigDict()
   m.encoder_size = 256  # side of the encoders' input
@@ -71,23 +94,8 @@ def base(variant: str = "") -> ConfigDict:
   o.anneal = 0.0  # share of the steps, the last, in which Ranger's rate falls
   #                 to 0 along a cosine; published: it stays
 
-  c.compute = p = ConfigDict()
-  p.dtype = "float32"  # bfloat16 halves memory
-  p.precision = "default"  # of float32 products: highest, or default (tf32)
-  p.accumulate = 1  # micro-batches per step, for small GPUs
-  p.remat = False  # recompute activations, for small GPUs
-
-  c.log = l = ConfigDict()
-  l.every = 50
-  l.grid_every = 1000
-  l.validate_every = 1000
-  l.grid_count = 4  # pictures per grid
-  l.profile_at = -1  # step to profile, -1 never
-
-  c.checkpoint = k = ConfigDict()
-  k.every = 1000
-  k.keep = 2  # latest ones, besides the best
-  k.best = "loss"  # validation metric, lower is better
+  c.compute.accumulate = 1  # micro-batches per step, for small GPUs
+  c.compute.remat = False  # recompute activations, for small GPUs
   return c
 
 
@@ -133,12 +141,17 @@ def toy_r1_gamma(size: int) -> float:
   return 0.02 * (size / 32) ** 2
 
 
-def toy(c: ConfigDict, size: int) -> None:
-  """The drawn faces, and losses by the network that was trained on them."""
+def toy_data(c: ConfigDict, size: int, batch_size: int) -> None:
+  """The drawn faces."""
   c.data.path = "data/faces"  # python -m sfe_jax.domains --dst data/faces
   c.data.resolution = size
-  c.data.batch_size = 16
+  c.data.batch_size = batch_size
   c.data.threads = 1
+
+
+def toy(c: ConfigDict, size: int) -> None:
+  """The drawn faces, and losses by the network that was trained on them."""
+  toy_data(c, size, 16)
   c.model.encoder_size = min(2 * size, 256)
   c.init.weights = "toy"  # generator, discriminator and perception
   c.loss.size = toy_loss_size(size)
@@ -171,7 +184,7 @@ def smoke(c: ConfigDict) -> None:
 
 def tiny(c: ConfigDict) -> None:
   """As `smoke`, of what any stage with frozen networks has."""
-  c.steps = 4
+  short(c)
   c.data.resolution = 32
   c.data.batch_size = 4
   c.data.validation_count = 4
@@ -187,7 +200,13 @@ def tiny(c: ConfigDict) -> None:
   c.loss.adversarial_start = 2
   c.loss.size = 32
   c.compute.precision = "highest"
+
+
+def short(c: ConfigDict) -> None:
+  """Few steps, all of which can be seen."""
+  c.steps = 4
   c.log.every = 1
   c.log.grid_every = 2
   c.log.validate_every = 2
+  c.log.grid_count = 4
   c.checkpoint.every = 2

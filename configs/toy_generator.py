@@ -25,23 +25,10 @@ def get_config(variant: str = "") -> ConfigDict:
     ValueError: unknown variant.
   """
   size = common.toy_size(variant)
-  c = ConfigDict()
+  c = common.general()
   c.stage = "generator"
-  c.seed = 0
   c.steps = 20_000  # of batch_size pictures each
-
-  c.data = d = ConfigDict()
-  d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)
-  #                      or tfds
-  d.path = "data/faces"  # folder, shards, or data_dir of TFDS
-  d.name = ""  # data set, with source tfds
-  d.split = "train"  # its split
-  d.validation_path = ""  # held-out pictures; empty: some of the set
-  d.validation_count = 64  # how many of the set are held out then
-  d.resolution = size  # of the generator; its widths follow
-  d.batch_size = 32  # of all devices together, a multiple of 4
-  d.flip = True  # mirror half of the pictures
-  d.threads = 1  # decoding
+  common.toy_data(c, size, batch_size=32)  # a multiple of 4
 
   c.model = m = ConfigDict()
   m.width = 24  # channels at data.resolution, twice as many at every half of it
@@ -62,23 +49,11 @@ def get_config(variant: str = "") -> ConfigDict:
   a.target = 0.0  # of E[sign D(real)]: 0.6 for small sets; 0 is off
   a.images = 500_000  # in which the strength may go from 0 to 1
 
-  c.compute = p = ConfigDict()
-  p.dtype = "float32"  # bfloat16 halves memory
-  p.precision = "default"  # of float32 products: highest, or default (tf32)
-
-  c.log = l = ConfigDict()
-  l.every = 50
-  l.grid_every = 1000
-  l.validate_every = 1000
-  l.grid_count = 16  # pictures per grid
-  l.profile_at = -1  # step to profile, -1 never
-
-  c.checkpoint = k = ConfigDict()
-  k.every = 1000
-  k.keep = 2  # latest ones
-  k.best = ""  # no score tells how good samples are: the last is taken
+  c.log.grid_count = 16
+  c.checkpoint.best = ""  # no score tells how good samples are: the last is
+  #                         taken
   if variant == "smoke":
-    c.steps = 4
+    common.short(c)
     c.data.resolution = 16
     c.data.batch_size = 4
     c.data.validation_count = 4
@@ -86,9 +61,4 @@ def get_config(variant: str = "") -> ConfigDict:
     c.model.max_width = 16
     c.model.w_dim = 16
     c.model.mapping_layers = 2
-    c.log.every = 1
-    c.log.grid_every = 2
-    c.log.validate_every = 2
-    c.log.grid_count = 4
-    c.checkpoint.every = 2
   return c

@@ -29,25 +29,14 @@ def get_config(variant: str = "") -> ConfigDict:
     ValueError: unknown variant.
   """
   size = common.toy_size(variant)
-  c = ConfigDict()
+  c = common.general()
   c.stage = "perception"
-  c.seed = 0
   c.steps = 5000  # of batch_size pictures each
-
-  c.data = d = ConfigDict()
-  d.source = "folder"  # folder, array_record (python -m sfe_jax.data.prepare)
-  #                      or tfds
-  d.path = "data/faces"  # folder, shards, or data_dir of TFDS
-  d.name = ""  # data set, with source tfds
-  d.split = "train"  # its split
-  d.validation_path = ""  # held-out pictures; empty: some of the set
-  d.validation_count = 1024  # how many of the set are held out then
-  d.labels = "labels.csv"  # below data.path, or a whole path; "" for none
-  d.resolution = common.toy_loss_size(size)  # of the network, whose
-  #                                             widths follow; of the losses
-  d.batch_size = 64  # of all devices together
-  d.flip = False  # mirror half of the pictures; only without labels
-  d.threads = 1  # decoding
+  # The networks' widths follow, and the losses' sizes.
+  common.toy_data(c, common.toy_loss_size(size), batch_size=64)
+  c.data.validation_count = 1024
+  c.data.labels = "labels.csv"  # below data.path, or a whole path; "" for none
+  c.data.flip = False  # only without labels
 
   c.model = m = ConfigDict()
   m.width = 16  # channels at data.resolution, twice as many at every half of it
@@ -62,32 +51,16 @@ def get_config(variant: str = "") -> ConfigDict:
   c.optimizer = o = ConfigDict()
   o.learning_rate = 1e-3  # Adam
 
-  c.compute = p = ConfigDict()
-  p.dtype = "float32"  # bfloat16 halves memory
-  p.precision = "default"  # of float32 products: highest, or default (tf32)
-
-  c.log = l = ConfigDict()
-  l.every = 50
-  l.grid_every = 1000
-  l.validate_every = 500
-  l.grid_count = 16  # pictures per grid
-  l.profile_at = -1  # step to profile, -1 never
-
-  c.checkpoint = k = ConfigDict()
-  k.every = 500
-  k.keep = 1  # latest ones, besides the best
-  k.best = "loss"  # validation metric, lower is better
+  c.log.grid_count = 16
+  c.log.validate_every = 500
+  c.checkpoint.every = 500
+  c.checkpoint.keep = 1
   if variant == "smoke":
-    c.steps = 4
+    common.short(c)
     c.data.resolution = 16
     c.data.batch_size = 8
     c.data.validation_count = 8
     c.model.width = 8
     c.model.max_width = 16
     c.model.embedding = 16
-    c.log.every = 1
-    c.log.grid_every = 2
-    c.log.validate_every = 2
-    c.log.grid_count = 4
-    c.checkpoint.every = 2
   return c
