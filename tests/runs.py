@@ -1,4 +1,4 @@
-"""The train command, run in a process of its own on tiny pictures."""
+"""The train command, run in a process of its own."""
 
 import os
 import pathlib
@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 from sfe_jax import images
-from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -15,10 +14,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 class Runs:
   """Starts the command in folders of `root`."""
 
-  def __init__(self, root, size):
+  def __init__(self, root, pictures):
     self.root = root
-    for i, picture in enumerate(tiny.pictures(12, size)):
-      images.write(root / "pictures" / f"{i:02}.png", picture)
+    for i, picture in enumerate(pictures):
+      images.write(root / "pictures" / f"{i:03}.png", picture)
     # TensorFlow takes seconds to import; without it the log is kept alone.
     (root / "stubs").mkdir()
     (root / "stubs/tensorflow.py").write_text("raise ImportError('a stub')\n")

@@ -43,7 +43,7 @@ class Runs(train_runs.Runs):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-  return Runs(tmp_path_factory.mktemp("runs"), 16)
+  return Runs(tmp_path_factory.mktemp("runs"), tiny.pictures(12, 16))
 
 
 @pytest.fixture(scope="module")
