@@ -39,6 +39,7 @@ def get_config(variant: str = "") -> ConfigDict:
   common.toy_editor(c, size)
   if variant == "smoke":
     common.smoke(c)
+    c.init.inverter = ""
     e.set = "user"
     e.user = ("random1=-2,2", "random2=1,3")
   return c

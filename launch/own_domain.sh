@@ -16,6 +16,7 @@
 # where an NVIDIA driver is found), tpu or cpu.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
+source "$(dirname "$0")/chain.sh"
 
 fail() { echo "error: $1" >&2; exit 2; }
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
@@ -101,26 +102,13 @@ steps_of() {
 print(min(c.get_config().steps, $steps))"
 }
 
-# Whether a stage has come to its last step, or was told to end before.
-complete() {
-  "$python" -c 'import json, os, sys
-steps = json.load(open(f"{sys.argv[1]}/config.json"))["steps"]
-sys.exit(not os.path.isdir(f"{sys.argv[1]}/checkpoints/{steps}"))' "$1"
-}
-
-# train NAME "NETWORKS" ARGUMENT...: trains a stage, collects networks.
-train() {
+# stage NAME "NETWORKS" ARGUMENT...: trains a stage, collects networks.
+stage() {
   local name=$1 networks=$2 free=
   if [ -n "$steps" ]; then free="--config.steps=$(steps_of "toy_$name")"; fi
   if [ "$ACCELERATOR" != cpu ]; then free+=" --config.data.threads=8"; fi
-  run "$python" -m sfe_jax.train "--config=configs/toy_$name.py:$size" \
-    "--workdir=$out/$name" "--config.data.path=$out/data/pictures" \
-    "--config.data.validation_path=$out/data/held_out" $free "${@:3}"
+  train "$name" "$name" $free "${@:3}"
   if [ -n "$dry_run" ]; then return; fi
-  complete "$out/$name" || {
-    echo "$name was stopped; the same command goes on" >&2
-    exit 143
-  }
   collect "$name" $networks
   touch "$out/$name/done"
 }
@@ -130,20 +118,20 @@ chain() {
   if begin data "pictures: $size px, a tenth held out"; then
     run "$python" -m sfe_jax.data.prepare --to folders "--src=$folder" \
       "--dst=$out/data" "--size=$size" ${labels:+"--labels=$labels"} ||
-      { [ $? -eq 1 ] || exit 2; }  # 1: some were skipped
+      { [ $? -eq 1 ] && [ -e "$out/data" ] || exit 2; }  # 1: some were skipped
   fi
 
   local augment= search= given="--config.init.weights=$out/weights" count method
   count=$(find "$out" -path "$out/data/pictures/*.png" 2>/dev/null | wc -l) || true
   if [ "$count" -lt 10000 ]; then augment=--config.augment.target=0.6; fi
   if begin generator/done "generator: StyleGAN2"; then
-    train generator "generator discriminator" $augment
+    stage generator "generator discriminator" $augment
   fi
   if begin perception/done "perception: what is alike, and the labels"; then
-    train perception perception "--config.data.labels=${labels:+../labels.csv}"
+    stage perception perception "--config.data.labels=${labels:+../labels.csv}"
   fi
   if begin e4e/done "e4e: pictures to latents"; then
-    train e4e e4e "$given"
+    stage e4e e4e "$given"
   fi
   if begin weights/directions/report.json "directions: what can be edited"; then
     if [ -n "$steps" ] && [ "$steps" -lt 200 ]; then
@@ -153,10 +141,10 @@ chain() {
       ${labels:+"--data=$out/data/pictures" "--labels=$out/data/labels.csv"}
   fi
   if begin phase1/done "phase 1: the Inverter"; then
-    train phase1 "" "$given"
+    stage phase1 "" "$given"
   fi
   if begin phase2/done "phase 2: the Feature Editor"; then
-    train phase2 "" "$given" "--config.init.inverter=$out/phase1"
+    stage phase2 "" "$given" "--config.init.inverter=$out/phase1"
   fi
   if begin report.html "report: held-out pictures, edits, numbers"; then
     run rm -rf "$out/editor"

@@ -4,73 +4,92 @@
 #   bash launch/own_domain.sh data/faces out/toy --labels data/faces/labels.csv
 #   bash launch/toy_tables.sh out/toy
 #
-# Leaves OUT/tables/*.json and OUT/tables/tables.md.  What is there already is
-# not made again.
+# Leaves OUT/tables/*.json and OUT/tables/tables.md.  The same command goes on
+# after an interruption.  --dry-run prints what would run.
 set -euo pipefail
-[ $# -eq 1 ] && [ -d "$1/phase2/weights" ] || {
+source "$(dirname "$0")/environment.sh"
+source "$(dirname "$0")/chain.sh"
+parse_dry_run "$@"
+set -- ${arguments[@]+"${arguments[@]}"}
+if [ $# -ne 1 ] || [ ! -d "$1/editor" ]; then
   echo "usage: bash launch/toy_tables.sh OUT, of launch/own_domain.sh" >&2
   exit 2
-}
+fi
 out=$(realpath -- "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-python=.venv/bin/python
-seed=1 pictures=2000 pairs=300
+python=${SFE_PYTHON:-.venv/bin/python}
+pictures=2000 pairs=300 seed=1  # the pairs are of the next seed
+size=$("$python" -c 'import json, sys
+print(json.load(open(sys.argv[1]))["size"])' "$out/data/about.json")
+test=$out/test tables=$out/tables
 
-train() {  # NAME CONFIG ARGUMENT...
-  local workdir=$out/$1
-  if [ -e "$workdir/done" ]; then return; fi
-  "$python" -m sfe_jax.train "--config=configs/$2.py" "--workdir=$workdir" \
-    "--config.data.path=$out/data/pictures" \
-    "--config.data.validation_path=$out/data/held_out" \
-    "--config.init.weights=$out/weights" "${@:3}"
-  touch "$workdir/done"
+# ablation NAME STAGE ARGUMENT...
+ablation() {
+  if [ -e "$out/$1/done" ]; then return; fi
+  train "$@" "--config.init.weights=$out/weights"
+  if [ -z "$dry_run" ]; then touch "$out/$1/done"; fi
 }
 
-measure() {  # NAME WEIGHTS ARGUMENT...
-  local name=$1 weights=$2 file
-  file=$out/tables/${name// /_}
-  report() {  # PROTOCOL SUFFIX ARGUMENT...
-    if [ -e "$file.$2.json" ]; then return; fi
-    "$python" -m sfe_jax.evaluate --protocol "$1" --out "$file.$2.json" \
-      --name "$name" --weights "$weights" --networks "$out/weights" \
-      --batch_size 32 "${@:3}"
-  }
-  report inversion inversion --dir "$test" "${@:3}"
-  local labels=(--dir "$test" --labels "$test/labels.csv")
-  report editing smile "${labels[@]}" --edit smile=-8 --attribute 'smile>0.5' "${@:3}"
-  report editing glasses "${labels[@]}" --edit glasses=6 "${@:3}"
-  report editing age "${labels[@]}" --edit age=4 --attribute 'age>50' "${@:3}"
-  report truth truth --count "$pairs" --seed $((seed + 1)) "${@:3}"
+# report FILE NAME WEIGHTS ARGUMENT...: measures, unless that was done with the
+# same weights.
+report() {
+  local file=$tables/$1.json name=$2 weights=$3
+  if [ -e "$file" ] && [ -z "$(find "$weights" -newer "$file" -print -quit)" ]
+  then return; fi
+  run "$python" -m sfe_jax.evaluate --out "$file" --name "$name" \
+    --weights "$weights" --networks "$out/weights" --batch_size 32 "${@:4}"
 }
 
-test=$out/test
-"$python" -m sfe_jax.domains --dst "$test" --count "$pictures" --size 32 --seed "$seed"
+# The strength at which e4e alone changes an attribute as the truth does: all
+# methods are compared at it, as in the paper.
+strength() {
+  if [ -n "$dry_run" ]; then echo 1; return; fi
+  "$python" -c 'import json, sys
+found = json.load(open(sys.argv[1]))["results"][sys.argv[2]]
+print("%.2f" % found["strength"])' "$tables/e4e.truth.json" "$1"
+}
 
-without_h=(--without feature_editor --without e4e)
+# measure NAME WEIGHTS ARGUMENT...
+measure() {
+  local name=$1 file=${1// /_}
+  report "$file.truth" "$@" --protocol truth --count $pairs --seed $((seed + 1))
+  report "$file.inversion" "$@" --protocol inversion --dir "$test"
+  local labels=(--protocol editing --dir "$test" --labels "$test/labels.csv")
+  report "$file.smile" "$@" "${labels[@]}" --attribute 'smile>0.5' \
+    --edit "smile=-$(strength smile)"
+  report "$file.glasses" "$@" "${labels[@]}" --edit "glasses=$(strength glasses)"
+  report "$file.age" "$@" "${labels[@]}" --attribute 'age>50' \
+    --edit "age=$(strength age)"
+}
+
+run "$python" -m sfe_jax.domains --dst "$test" --count $pictures \
+  --size "$size" --seed $seed
 measure "e4e" "$out/editor" --method e4e
 measure "SFE" "$out/editor"
-measure "without H" "$out/editor" "${without_h[@]}"
+measure "without H" "$out/editor" --without feature_editor --without e4e
 
-train no_inversion_loss toy_phase2 "--config.init.inverter=$out/phase1" \
-  --config.edits.inversion=False
+inverter="--config.init.inverter=$out/phase1"
+ablation no_inversion_loss phase2 "$inverter" --config.edits.inversion=False
 measure "without inversion loss" "$out/no_inversion_loss/weights"
 
-train no_e4e toy_phase2 "--config.init.inverter=$out/phase1" \
-  --config.edits.encoder=False
+ablation no_e4e phase2 "$inverter" --config.edits.encoder=False
 measure "without E" "$out/no_e4e/weights" --without e4e
 
-train few_edits toy_phase2 "--config.init.inverter=$out/phase1" \
-  --config.edits.user='"smile","age","skin"'
+ablation few_edits phase2 "$inverter" --config.edits.user='"smile","age","skin"'
 measure "few edits" "$out/few_edits/weights"
 
-train no_fuser1 toy_phase1 --config.model.fuser=False
-train no_fuser toy_phase2 "--config.init.inverter=$out/no_fuser1" \
+ablation no_fuser1 phase1 --config.model.fuser=False
+ablation no_fuser phase2 "--config.init.inverter=$out/no_fuser1" \
   --config.model.fuser=False
 measure "without Fuser" "$out/no_fuser/weights"
 
-k3=(--config.model.k=3 --config.model.delta_k=3)
-train f3_phase1 toy_phase1 "${k3[@]}"
-train f3 toy_phase2 "--config.init.inverter=$out/f3_phase1" "${k3[@]}"
-measure "F5 to F3" "$out/f3/weights"
+lower=$("$python" -c "from configs import toy_phase1
+print(toy_phase1.get_config('$size').model.k - 2)")
+k=("--config.model.k=$lower" "--config.model.delta_k=$lower")
+ablation lower_f1 phase1 "${k[@]}"
+ablation lower_f phase2 "--config.init.inverter=$out/lower_f1" "${k[@]}"
+measure "lower F" "$out/lower_f/weights"
 
-"$python" -m sfe_jax.metrics.table "$out"/tables/*.json | tee "$out/tables/tables.md"
+if [ -z "$dry_run" ]; then
+  "$python" -m sfe_jax.metrics.table "$tables"/*.json | tee "$tables/tables.md"
+fi

@@ -21,10 +21,10 @@ import numpy as np
 import tqdm
 from absl import flags, logging
 
-from sfe_jax import images, runtime, weights
+from sfe_jax import images, runtime, trained, weights
 from sfe_jax.architecture import Architecture
 from sfe_jax.directions import Registry
-from sfe_jax.editor import OPTIONAL, Editor, registry, weight_folder
+from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 
@@ -163,7 +163,7 @@ def _range(low: float | None, high: float | None) -> str:
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    folder = weight_folder(FLAGS.weights)
+    folder = trained.weight_folder(FLAGS.weights)
     generator = weights.module(folder / "generator", Generator)
   else:
     folder = FLAGS.weights or "weights"

@@ -133,7 +133,7 @@ class Editor:
     Raises:
       UserError: a network is missing, damaged or does not fit the others.
     """
-    folder = weight_folder(folder)
+    folder = trained.weight_folder(folder)
     if unknown := sorted(set(without) - set(OPTIONAL)):
       raise UserError(
           f"an editor can do without {' and '.join(OPTIONAL)}, not without"
@@ -328,26 +328,6 @@ def _invert(models: Models, weights: Weights, batch: jax.Array) -> Inversion:
   if batch.dtype == jnp.uint8:
     batch = images.to_float(batch)
   return pipeline.invert(models, weights, batch)
-
-
-def weight_folder(folder: str | os.PathLike) -> pathlib.Path:
-  """The path of a weight folder.
-
-  Raises:
-    UserError: there is none, or it is the workdir of a training run.
-  """
-  folder = weights.locate(folder)
-  if not folder.is_dir():
-    raise UserError(
-        f"{folder}: no such weight folder; make one with python -m convert"
-        " --src pretrained_models --dst weights"
-    )
-  if trained.is_run(folder):
-    raise UserError(
-        f"{folder} is the workdir of a training run; its weights are in"
-        f" {folder / 'weights'}"
-    )
-  return folder
 
 
 def _ways_without(missing: Sequence[str]) -> str:

@@ -29,16 +29,16 @@ from typing import Any
 import jax
 from absl import flags, logging
 
-from sfe_jax import atomic, images, labels, runtime, weights
+from sfe_jax import atomic, images, labels, runtime, trained, weights
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.directions import Registry
-from sfe_jax.editor import OPTIONAL, Editor, registry, weight_folder
+from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
+from sfe_jax.images import Pictures
 from sfe_jax.metrics import judge as judging
 from sfe_jax.metrics import protocols, truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, Method, StyleFeatureEditor
-from sfe_jax.metrics.protocols import Pictures
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.stylegan2 import Generator
 
@@ -119,6 +119,11 @@ def _truth(size: int) -> Job:
           "--protocol truth knows the true edits of"
           f" {', '.join(truth.CHANGES)}, not {name!r}"
       )
+  if unread := sorted(set(edits) - set(names)):
+    raise UserError(
+        f"--edit {unread[0]}: --attribute does not name it, so it is not"
+        " measured"
+    )
   truth.check_size(size)
 
   def run(
@@ -172,7 +177,7 @@ def _files() -> list[str]:
 
 
 def _about(files: Sequence[str]) -> dict[str, Any]:
-  """Folder and formats; warns of a mixture."""
+  """Folder, formats and a hash of names and sizes; warns of a mixture."""
   suffixes = (pathlib.Path(f).suffix.lower().lstrip(".") for f in files)
   formats = collections.Counter(s.replace("jpeg", "jpg") for s in suffixes)
   if len(formats) > 1:
@@ -182,7 +187,15 @@ def _about(files: Sequence[str]) -> dict[str, Any]:
         " only numbers of the same files",
         FLAGS.dir, counts,
     )
-  return {"folder": FLAGS.dir, "formats": dict(formats)}
+  digest = hashlib.sha256()
+  for file in files:
+    name = os.path.relpath(file, FLAGS.dir)
+    digest.update(f"{name} {os.path.getsize(file)}\n".encode())
+  return {
+      "folder": FLAGS.dir,
+      "formats": dict(formats),
+      "files": digest.hexdigest()[:_HASH_DIGITS],
+  }
 
 
 def _load(folder: pathlib.Path, directions: Registry) -> Method:
@@ -288,8 +301,10 @@ def main(_: Sequence[str]) -> int:
       raise UserError(f"--{flag} is missing; --help lists the flags")
   if FLAGS.method == "e4e" and FLAGS.without:
     raise UserError("--without is for --method sfe")
-  folder = weight_folder(FLAGS.weights)
-  networks = weight_folder(FLAGS.networks or folder)
+  if os.path.isdir(FLAGS.out):
+    raise UserError(f"--out {FLAGS.out} is a folder; name a JSON file")
+  folder = trained.weight_folder(FLAGS.weights)
+  networks = trained.weight_folder(FLAGS.networks or folder)
   generator = weights.module(folder / "generator", Generator)
   job = _JOBS[FLAGS.protocol](generator.resolution)
   directions = registry(folder, generator, FLAGS.domain)
@@ -304,7 +319,9 @@ def main(_: Sequence[str]) -> int:
         FLAGS.identity,
         FLAGS.features,
     )
-    found = job.run(_load(folder, directions), judge, directions)
+    method = _load(folder, directions)
+    pathlib.Path(FLAGS.out).parent.mkdir(parents=True, exist_ok=True)
+    found = job.run(method, judge, directions)
   without = sorted(set(FLAGS.without))
   files = [f"directions/{directions.entry(n).name}.npz" for n in job.directions]
   report = {

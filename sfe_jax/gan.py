@@ -135,7 +135,7 @@ class Trainer:
     state = self._update(state, grads)
     state = self._update_disc(state, disc_grads)
     if variant.path:
-      keys = parallel.example_keys(for_paths, max(1, n // _PATH_SHRINK))
+      keys = parallel.example_keys(for_paths, n // _PATH_SHRINK)
       state, more = self._regularise(state, keys)
       metrics |= more
     if variant.penalty:

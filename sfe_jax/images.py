@@ -5,12 +5,13 @@ uint8 RGB (h, w, 3) on this side, float32 in [-1, 1] on the networks'.
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tqdm
 from absl import logging
 from PIL import Image, ImageDraw, ImageOps
 
@@ -201,6 +202,30 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
     raise UserError(f"{path}: write {', '.join(SUFFIXES)}, not {suffix!r}")
   with atomic.replacing(path) as part:
     Image.fromarray(image).save(part, **_WRITE_OPTIONS.get(suffix, {}))
+
+
+class Pictures:
+  """Image files; those that cannot be read are left out.
+
+  Attributes:
+    paths: of the files.
+    skipped: those that could not be read.
+  """
+
+  def __init__(self, paths: Sequence[str], size: int):
+    """Reads nothing yet; pictures will have `size` pixels a side."""
+    self.paths = paths
+    self.skipped: list[str] = []
+    self._size = size
+
+  def __iter__(self) -> Iterator[np.ndarray]:
+    """uint8 (size, size, 3) each, as `square` makes them."""
+    for path in tqdm.tqdm(self.paths, unit="picture", disable=None):
+      try:
+        yield square(path, path, self._size)
+      except UserError as error:
+        logging.warning("skipped: %s", error)
+        self.skipped.append(path)
 
 
 def to_float(images: jax.Array) -> jax.Array:

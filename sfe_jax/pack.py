@@ -13,10 +13,12 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from absl import flags, logging
 
-from sfe_jax import runtime, trained, weights, writers
+from sfe_jax import atomic, runtime, trained, weights, writers
+from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -28,31 +30,41 @@ def pack(sources: Sequence[str], dst: str) -> list[str]:
 
   Args:
     sources: weight folders.
-    dst: weight folder; networks that it has are replaced.
+    dst: weight folder; networks that it has are replaced, fitted directions
+      that no source has are removed.
 
   Returns:
     Names of the networks.
 
   Raises:
-    UserError: a source is missing or holds nothing.
+    UserError: a source is missing, holds nothing or is `dst`, or a number is
+      too large for half precision.
   """
+  target = pathlib.Path(dst)
   networks: dict[str, pathlib.Path] = {}
   directions: dict[str, pathlib.Path] = {}
   for source in map(pathlib.Path, sources):
+    if source.resolve() == target.resolve():
+      raise UserError(f"--src {source} is --dst too; write to another folder")
     found = {p.parent.name: p.parent for p in source.glob("*/network.json")}
     if not found:
       raise UserError(f"--src {source} is no weight folder: no network in it")
     networks = found | networks
-    files = (source / _DIRECTIONS).glob("*.npz")
-    directions = {p.name: p for p in files} | directions
-  target = pathlib.Path(dst)
+    paths = (source / _DIRECTIONS).glob("*.npz")
+    directions = {p.name: p for p in paths} | directions
   for name, folder in sorted(networks.items()):
     info = weights.describe(folder)["info"]
     network, variables = weights.read(folder)
+    largest = max(np.abs(x).max() for x in jax.tree.leaves(variables))
+    if not largest <= np.finfo(np.float16).max:
+      raise UserError(f"{folder}: {largest:.3g} is beyond half precision")
     weights.write(target / name, network, variables, info, np.float16)
-  (target / _DIRECTIONS).mkdir(parents=True, exist_ok=True)
+  for path in files.fitted(target / _DIRECTIONS):
+    if path.name not in directions:
+      path.unlink()
   for name, path in directions.items():
-    shutil.copyfile(path, target / _DIRECTIONS / name)
+    with atomic.replacing(target / _DIRECTIONS / name) as part:
+      shutil.copyfile(path, part)
   return sorted(networks)
 
 
@@ -60,20 +72,22 @@ def tell(runs: Sequence[str], dst: str) -> None:
   """Copies how some runs were made and went: DST/training/RUN.json, .jsonl.
 
   Raises:
-    UserError: a folder is no run's.
+    UserError: a folder is no run's, or two have the same name.
   """
   target = pathlib.Path(dst) / "training"
-  for run in map(pathlib.Path, runs):
+  runs = [pathlib.Path(run) for run in runs]
+  if len({run.name for run in runs}) < len(runs):
+    raise UserError("two --run have the same last part, which names the files")
+  for run in runs:
     trained.document(run)
-    target.mkdir(parents=True, exist_ok=True)
     about = {
         name: json.loads((run / f"{name}.json").read_text())
         for name in ("config", "run")
     }
-    text = json.dumps(about, indent=1) + "\n"
-    (target / f"{run.name}.json").write_text(text)
+    atomic.write_json(target / f"{run.name}.json", about)
     if (run / writers.CURVES).exists():
-      shutil.copyfile(run / writers.CURVES, target / f"{run.name}.jsonl")
+      with atomic.replacing(target / f"{run.name}.jsonl") as part:
+        shutil.copyfile(run / writers.CURVES, part)
 
 
 def define_flags() -> None:
@@ -89,8 +103,8 @@ def main(_: Sequence[str]) -> int:
     raise UserError("give --src FOLDER and --dst FOLDER")
   names = pack(FLAGS.src, FLAGS.dst)
   tell(FLAGS.run, FLAGS.dst)
-  files = [p for p in pathlib.Path(FLAGS.dst).rglob("*") if p.is_file()]
-  size = sum(p.stat().st_size for p in files) / 2**20
+  found = [p for p in pathlib.Path(FLAGS.dst).rglob("*") if p.is_file()]
+  size = sum(p.stat().st_size for p in found) / 2**20
   logging.info("%s: %s; %.1f MB", FLAGS.dst, ", ".join(names), size)
   return 0
 

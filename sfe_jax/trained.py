@@ -26,6 +26,26 @@ def is_run(folder: str | os.PathLike) -> bool:
   return (pathlib.Path(folder) / DOCUMENT).is_file()
 
 
+def weight_folder(folder: str | os.PathLike) -> pathlib.Path:
+  """The path of a weight folder.
+
+  Raises:
+    UserError: there is none, or it is the workdir of a training run.
+  """
+  folder = weights.locate(folder)
+  if not folder.is_dir():
+    raise UserError(
+        f"{folder}: no such weight folder; make one with python -m convert"
+        " --src pretrained_models --dst weights"
+    )
+  if is_run(folder):
+    raise UserError(
+        f"{folder} is the workdir of a training run; its weights are in"
+        f" {folder / 'weights'}"
+    )
+  return folder
+
+
 def document(workdir: str | os.PathLike) -> dict[str, Any]:
   """What a run trains ("networks"), and what it is trained with.
 

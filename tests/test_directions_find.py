@@ -15,12 +15,13 @@ import pytest
 
 from sfe_jax import Editor, images, labels, weights
 from sfe_jax.architecture import Architecture
+from sfe_jax.directions import __main__ as program
 from sfe_jax.directions import candidates, files, ranges, search
 from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.perception import Perception
 from sfe_jax.stages import phase2
-from tests import tiny, tiny_phases
+from tests import cli, tiny, tiny_phases
 from tests.test_directions_fit import SCHEMA, cosine
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -244,12 +245,14 @@ def test_phase_2_learns_from_them(folder, found, tmp_path):
     phase2._powers(settings)
 
 
-def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer):
+def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer, caplog):
   rng = np.random.default_rng(0)
   light = rng.random(60) < 0.5
   for i, picture in enumerate(tiny.pictures(60, 16)):
     picture = np.uint8(picture * 0.4 + 140 * light[i])
     images.write(tmp_path / f"in/{i:02}.png", picture)
+  broken = tmp_path / "in/07.png"
+  broken.write_bytes(broken.read_bytes()[:-80])
   rows = "".join(
       f"in/{i:02}.png,{int(x)},{int(i < 3)}\n" for i, x in enumerate(light)
   )
@@ -263,11 +266,12 @@ def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer):
       labels=str(tmp_path / "labels.csv"),
   )
   assert search.find(folder, tmp_path / "out", settings) == ["light"]
+  assert "skipped: " in caplog.text and "07.png" in caplog.text
   direction = files.read_direction(tmp_path / "out/light.npz")
   assert direction.shape == (6, 16)
   report = json.loads((tmp_path / "out" / search.REPORT).read_text())
-  assert report["samples"] == 60
-  assert report["left_out"] == {"rare": "3 of 60 samples have it"}
+  assert report["samples"] == 59
+  assert report["left_out"] == {"rare": "3 of 59 samples have it"}
   assert report["directions"]["light"]["family"] == "regression"
   assert report["directions"]["light"]["accuracy"] is None
 
@@ -306,10 +310,11 @@ def test_bad_input_is_refused(folder, tmp_path):
   assert not (tmp_path / "out" / search.REPORT).exists()
 
 
-def test_names_of_labels():
-  assert candidates.name_of("hair style=Très long!") == "hair_style_Très_long"
-  with pytest.raises(UserError, match="two directions .* 'PCA_1'|'pca1'"):
-    search._names(["PCA_1"], SETTINGS)
+def test_shipped_weights_are_left_alone(folder, tmp_path, monkeypatch):
+  monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+  (tmp_path / "toy").symlink_to(folder)
+  with pytest.raises(UserError, match="--weights toy come with the project"):
+    cli.run(program, "--weights", "toy")
 
 
 def test_mistakes_end_in_one_line(tmp_path):

@@ -317,7 +317,7 @@ ARGUMENTS = [
 
 
 def test_two_and_two_steps_are_four(tmp_path):
-  command = runs.Runs(tmp_path, SIZE)
+  command = runs.Runs(tmp_path, tiny.pictures(12, SIZE))
 
   def train(name, *args):
     return command.finish(command.start("toy_e4e", name, *ARGUMENTS, *args))

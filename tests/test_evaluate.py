@@ -12,10 +12,10 @@ import pytest
 from sfe_jax import domains, images, labels
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.errors import UserError
+from sfe_jax.images import Pictures
 from sfe_jax.metrics import msssim, protocols, truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
-from sfe_jax.metrics.protocols import Pictures
 from sfe_jax.models.inception import Inception
 from sfe_jax.models.irse import ArcFace, identity_crop
 from sfe_jax.models.lpips import LPIPS

@@ -102,7 +102,8 @@ def test_inversion_of_the_editor(run, editor, data, caplog):
       "perceptual": "perception", "identity": "perception",
       "features": "perception", "ms_ssim_scales": 3,
   }  # fmt: skip
-  assert got["pictures"] == {"folder": str(data), "formats": {"png": 6}}
+  assert got["pictures"]["folder"] == str(data)
+  assert got["pictures"]["formats"] == {"png": 6}
   assert got["weights"].keys() == {
       "generator", "inverter", "feature_editor", "e4e"
   }
@@ -219,6 +220,8 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
         ),
         ([*TRUTH, "--dir", "."], "does not read --dir"),
         ([*TRUTH, "--attribute", "hat"], "true edits of .*, not 'hat'"),
+        ([*TRUTH, "--attribute", "age", "--edit", "smile=1"], "not name it"),
+        ([*INVERSION, "--out", "."], "--out . is a folder; name a JSON file"),
         ([*TRUTH, "--attribute", "skin"], "unknown direction 'skin'"),
         (TRUTH[:2], "direction 'glasses' is not available"),
     ),
@@ -272,13 +275,14 @@ def reports():
         "inversion", name,
         {"count": 9, "l2": 0.05 * factor, "fid": 1234.5 * factor,
          "identity": None, "seconds_per_picture": 0.5 * factor},
+        pictures={"files": "ab"},
     )  # fmt: skip
     edit = {"name": "smile", "strength": -3, "attribute": "smile"}
     found[f"{name}-smile"] = report(
         "editing", name,
         {"count_compared": 4, "count_edited": 5, "fid": 40.0 * factor,
-         "fid_unedited": 60.0},
-        edit=edit,
+         "fid_unedited": 60.0 + factor / 10},
+        edit=edit, pictures={"files": "ab"},
     )  # fmt: skip
     errors = {"l2": 0.02, "l2_changed": 0.2, "perceptual": 0.1}
     values = {"strength": 2.0, "effect": 0.97, "input": errors}
@@ -301,7 +305,7 @@ def test_tables(tmp_path, capsys):
   assert others[0].splitlines() == [
       "  | L2 | FID | FID smile (-) | s/picture |",
       "| --- | --- | --- | --- | --- |",
-      "| no edit |  |  | 60 |  |",
+      "| no edit |  |  | 60.1 |  |",
       "| e4e | 0.05 | 1234 | 40 | 0.5 |",
       "| SFE | 0.005 | 123 | 4 | 0.05 |",
       "",
@@ -334,6 +338,24 @@ def test_what_is_not_comparable_is_refused(change, message):
   documents["SFE-truth"] |= change
   with pytest.raises(UserError, match=message):
     table.markdown(documents)
+
+
+def test_other_pictures_are_refused():
+  for name in ("SFE-inversion", "SFE-smile"):
+    documents = reports()
+    documents[name]["pictures"] = {"files": "cd"}
+    with pytest.raises(UserError, match="measured alike: files is ab and cd"):
+      table.markdown(documents)
+  documents = reports()
+  documents["SFE-smile"]["results"]["fid_unedited"] = 12.0
+  with pytest.raises(UserError, match="'no edit' has another number"):
+    table.markdown(documents)
+
+
+def test_numbers():
+  numbers = (0.01234, 1.0, 123.45, 999.4, 999.7, 12345.6)
+  texts = ["0.0123", "1", "123", "999", "1000", "12346"]
+  assert [table.number(x) for x in numbers] == texts
 
 
 def test_files_that_are_no_reports(tmp_path, capsys):

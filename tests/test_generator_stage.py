@@ -389,6 +389,12 @@ def test_sizes_follow_from_one_value():
         ({"data.resolution": 48}, "power of two from 8 on, got 48"),
         ({"data.resolution": 4}, "power of two from 8 on, got 4"),
         ({"data.batch_size": 6}, "group of 4 pictures, got 6"),
+        ({"data.batch_size": 3}, "half of .* a multiple of 2, got 3"),
+        ({"compute.dtype": "bf16"}, "compute.dtype must be one of .* 'bf16'"),
+        (
+            {"augment.target": 0.6, "augment.images": 0},
+            "augment.images must be 1 or more, got 0",
+        ),
     ],
 )
 def test_impossible_sizes_are_refused(changes, message):
@@ -451,7 +457,7 @@ class Runs(train_runs.Runs):
 
 
 def test_two_and_two_steps_are_four(tmp_path):
-  runs = Runs(tmp_path, SIZE)
+  runs = Runs(tmp_path, tiny.pictures(12, SIZE))
   whole = runs.train("whole")
   cut = runs.train("cut", "--config.steps=2") + runs.train("cut")
   assert "going on from step 2" in cut

@@ -69,6 +69,27 @@ def test_bad_files_are_refused(tmp_path, text, message):
     labels.read(write(tmp_path, text))
 
 
+def test_names_of_edits():
+  hair = labels.Column("hair style", "categorical", ("Très long!", "bob"))
+  schema = (labels.Column("age", "continuous"), hair)
+  names = ["age", "hair_style_Très_long", "hair_style_bob"]
+  assert labels.edit_names(schema) == names
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["hair=long", "Hair long"], "'hair=long' and 'Hair long' would both"),
+        (["age", "PCA_1"], "'PCA_1' gives no name .*pca1, sefa1"),
+        (["age", "###"], "'###' gives no name to an edit: use letters"),
+    ],
+)
+def test_names_that_edits_cannot_have(names, message):
+  schema = [labels.Column(name, "continuous") for name in names]
+  with pytest.raises(UserError, match=message):
+    labels.edit_names(schema)
+
+
 def test_missing_files(tmp_path):
   with pytest.raises(UserError, match="no such file of labels; .*data.labels"):
     labels.read(tmp_path / "none.csv")

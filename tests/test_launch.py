@@ -2,7 +2,9 @@
 
 import os
 import pathlib
+import re
 import subprocess
+import sys
 
 import pytest
 
@@ -80,3 +82,31 @@ def test_tpu_worker():
       "ensure_environment train",
       "ensure_accelerator tpu",
   ]
+
+
+def test_toy_tables(tmp_path):
+  out = tmp_path / "my out"
+  (out / "editor").mkdir(parents=True)
+  (out / "data").mkdir()
+  (out / "data/about.json").write_text('{"size": 64}')
+  (out / "no_e4e").mkdir()
+  (out / "no_e4e/done").touch()
+  environment = {"SFE_PYTHON": sys.executable}
+  lines = bash("toy_tables.sh", "--dry-run", str(out), **environment)
+  assert lines[0].endswith("--count 2000 --size 64 --seed 1")
+  trained = [
+      re.search(r"toy_(\w+).py:64 \S+ out/(\w+) --", line).groups()
+      for line in lines
+      if "sfe_jax.train" in line
+  ]
+  assert trained == [
+      ("phase2", "no_inversion_loss"), ("phase2", "few_edits"),
+      ("phase1", "no_fuser1"), ("phase2", "no_fuser"),
+      ("phase1", "lower_f1"), ("phase2", "lower_f"),
+  ]  # fmt: skip
+  assert any("model.k=5" in line for line in lines), "7 at 64 px"
+  measured = [line for line in lines if "sfe_jax.evaluate" in line]
+  assert len(measured) == 8 * 5
+  assert not (out / "tables").exists()
+  message = bash("toy_tables.sh", str(tmp_path), code=2)
+  assert message.startswith("usage: bash launch/toy_tables.sh OUT")

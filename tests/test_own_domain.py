@@ -116,6 +116,11 @@ def test_labels_that_do_not_fit_are_refused_first(tmp_path):
   path = table(tmp_path / "labels.csv", found[1:])
   with pytest.raises(UserError, match="no row for 1 of 100 pictures, such as"):
     folders.write(src, tmp_path / "dst", SIZE, path)
+  table(path, found)
+  text = path.read_text()
+  path.write_text(text.replace("number", "sefa2"))
+  with pytest.raises(UserError, match="'sefa2' gives no name to an edit"):
+    folders.write(src, tmp_path / "dst", SIZE, path)
   table(path, found, **{"src/gone.png": 7})
   with pytest.raises(UserError, match="rows for 1 files that .*src/gone.png"):
     folders.write(src, tmp_path / "dst", SIZE, path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sfe_jax import Editor, pack, weights
+from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.stages import networks
@@ -46,11 +47,36 @@ def test_the_first_source_counts(sources, tmp_path):
   ):
     assert a.dtype == np.float32
     np.testing.assert_allclose(a, b, rtol=2**-11, atol=1e-7)
-  files = {
+  found = {
       p.stem: np.load(p)["arr_0"][0]
       for p in (tmp_path / "small/directions").iterdir()
   }
-  assert files == {"a": 0, "b": 1, "both": 0}
+  assert found == {"a": 0, "b": 1, "both": 0}
+
+
+def test_what_no_source_has_any_more_goes(sources, tmp_path):
+  folder = tmp_path / "small/directions"
+  about = files.About("GANSpace", "", -1, 1)
+  files.write_fitted(folder / "pca1.npz", np.ones(4), about)
+  np.savez(folder / "mine.npz", np.ones(4))
+  pack.pack(sources, tmp_path / "small")
+  names = {p.stem for p in folder.iterdir()}
+  assert names == {"a", "b", "both", "mine"}
+
+
+def test_sources_stay_as_they_are(sources, tmp_path):
+  with pytest.raises(UserError, match="source1 is --dst too"):
+    pack.pack(sources, sources[1])
+  _, kept = weights.read(tmp_path / "source1/b")
+  want = weights.random(NETWORK, seed=1)
+  jax.tree.map(np.testing.assert_array_equal, dict(kept), dict(want))
+
+
+def test_numbers_beyond_half_precision(tmp_path):
+  drawn = jax.tree.map(lambda x: x + 1e5, weights.random(NETWORK))
+  weights.write(tmp_path / "whole/net", NETWORK, drawn)
+  with pytest.raises(UserError, match="net: 1e[+]05 is beyond half precision"):
+    pack.pack([tmp_path / "whole"], tmp_path / "small")
 
 
 def test_half_the_size(tmp_path):
@@ -81,6 +107,8 @@ def test_how_runs_went(tmp_path):
       "config": {"seed": "config"}, "run": {"seed": "run"}
   }
   assert (told / "phase1.jsonl").read_text() == '{"step": 1}\n'
+  with pytest.raises(UserError, match="two --run have the same last part"):
+    pack.tell([run, tmp_path / "other" / "phase1"], tmp_path / "small")
 
 
 def test_weights_by_name(tmp_path, monkeypatch):

@@ -285,6 +285,7 @@ def test_grid_and_scores():
     [
         ({"data__resolution": 48}, "power of two from 8 on, got 48"),
         ({"data__batch_size": 1}, "must be 2 or more .* got 1"),
+        ({"compute__dtype": "float16"}, "compute.dtype must be .* 'float16'"),
         ({"path": "none.csv"}, "no such file of labels"),
     ],
 )
@@ -294,7 +295,7 @@ def test_impossible_configs_are_refused(changes, message):
 
 
 def test_two_and_two_steps_are_four(tmp_path):
-  command = runs.Runs(tmp_path, SIZE)
+  command = runs.Runs(tmp_path, tiny.pictures(12, SIZE))
   rows = "".join(f"{i:02}.png,{i % 2},{i / 7}\n" for i in range(12))
   (tmp_path / "pictures/labels.csv").write_text(f"file,odd,number\n{rows}")
   small = ("--config.data.validation_count=4", "--config.data.batch_size=4")
@@ -334,7 +335,7 @@ def drawn(start, count):
 
 def test_a_short_training_learns(tmp_path):
   """On 200 faces it learns their skin, and which are alike."""
-  command = runs.Runs(tmp_path, 32)
+  command = runs.Runs(tmp_path, tiny.pictures(12, 32))
   domain_folder.write(tmp_path / "faces", 200, 32)
   command.finish(
       command.start(

@@ -111,9 +111,10 @@ def _check_count(src: str, count: int, skipped: dict[str, str]) -> None:
 
 
 def _check_labels(labels: str | os.PathLike, paths: list[str]) -> None:
-  """Raises UserError unless pictures and rows belong together."""
+  """Raises UserError unless rows fit the pictures, and columns can be edits."""
   table = label_files.read(labels)
   table.of(paths)
+  label_files.edit_names(table.schema)  # better refused now than hours later
   missing = [path for path in table.rows if not os.path.isfile(path)]
   if missing:
     raise UserError(

@@ -29,9 +29,8 @@ from collections.abc import Sequence
 import jax
 from absl import flags, logging
 
-from sfe_jax import runtime
+from sfe_jax import runtime, trained, weights
 from sfe_jax.directions import candidates, search
-from sfe_jax.editor import weight_folder
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -68,7 +67,12 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.weights:
     raise UserError("name a weight folder with --weights")
-  folder = weight_folder(FLAGS.weights)
+  folder = trained.weight_folder(FLAGS.weights)
+  if not FLAGS.out and folder.is_relative_to(weights.SHIPPED):
+    raise UserError(
+        f"--weights {FLAGS.weights} come with the project; name a folder to"
+        " write with --out"
+    )
   out = pathlib.Path(FLAGS.out or folder / "directions")
   fields = dataclasses.fields(search.Settings)
   settings = search.Settings(**{f.name: FLAGS[f.name].value for f in fields})

@@ -7,6 +7,7 @@ generator.  GANSpace and SeFa need neither.
 
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,9 +17,9 @@ import numpy as np
 import tqdm
 
 from sfe_jax import images, labels, pipeline
-from sfe_jax.data.sources import Folder
 from sfe_jax.directions import fit, ranges
 from sfe_jax.directions.ranges import Networks
+from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
@@ -69,11 +70,6 @@ class Samples:
   schema: labels.Schema = ()
   scores: np.ndarray | None = None
   true: bool = False
-
-
-def name_of(label: str) -> str:
-  """What the direction of a label is called: "hair=long" -> "hair_long"."""
-  return re.sub(r"\W+", "_", label).strip("_")
 
 
 def words(label: str) -> str:
@@ -135,23 +131,31 @@ def labelled(
     networks: Networks,
     e4e: E4E,
     variables: Any,
-    pictures: Folder,
+    folder: str,
     table: labels.Table,
     count: int,
     seed: int,
 ) -> Samples:
   """At most `count` pictures: what E makes of them, and their true labels.
 
+  Pictures that cannot be read are skipped.
+
   Raises:
-    UserError: a picture cannot be read or has no label.
+    UserError: a picture has no label, or none can be read.
   """
-  order = np.random.default_rng(seed).permutation(len(pictures))[:count]
-  latents = []
-  for rows in _batches(len(order), "picture", "encoding"):
-    batch = np.stack([pictures[i] for i in order[rows]])
-    latents.append(_encode(e4e, variables, batch))
-  values = table.of([pictures.paths[i] for i in order])
+  paths = images.find_below(folder)
+  order = np.random.default_rng(seed).permutation(len(paths))[:count]
+  paths = [paths[i] for i in order]
+  table.of(paths)
+  pictures = images.Pictures(paths, networks.generator.resolution)
+  latents, readable = [], iter(pictures)
+  while batch := list(itertools.islice(readable, _BATCH)):
+    latents.append(_encode(e4e, variables, np.stack(batch)))
+  if not latents:
+    raise UserError(f"{folder}: none of its {len(paths)} pictures can be read")
   latents = np.concatenate(jax.device_get(latents))
+  skipped = set(pictures.skipped)
+  values = table.of([path for path in paths if path not in skipped])
   return Samples(latents, table.schema, values, true=True)
 
 
@@ -169,11 +173,13 @@ def attributes(
     Directions, and why others are left out by name.
   """
   flat = samples.latents.reshape(len(samples.latents), -1)
+  schema = samples.schema
+  names = dict(zip(labels.outputs(schema), labels.edit_names(schema)))
   chosen, left_out = {}, {}  # by label: its column's name, its scores
-  for column, span in labels.spans(samples.schema):
+  for column, span in labels.spans(schema):
     for label, scores in zip(column.outputs, samples.scores[:, span].T):
       if reason := _unfit(column, scores, samples.true):
-        left_out[name_of(label)] = reason
+        left_out[names[label]] = reason
       else:
         chosen[label] = column.name, scores
   accuracies = {}
@@ -183,7 +189,7 @@ def attributes(
     for label, accuracy in accuracies.items():
       if accuracy < _LEAST_ACCURACY:
         del chosen[label]
-        left_out[name_of(label)] = (
+        left_out[names[label]] = (
             f"latents tell it with an accuracy of only {accuracy:.2f}"
         )
   if not chosen:
@@ -198,7 +204,7 @@ def attributes(
   offsets = fit.scaled(rows, flat).reshape(-1, *samples.latents.shape[1:])
   return [
       Candidate(
-          name_of(label),
+          names[label],
           _FAMILIES[method],
           offset,
           f"+ more {words(label)}, - less {words(label)}",

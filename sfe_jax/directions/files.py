@@ -18,6 +18,7 @@ import zlib
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from sfe_jax import atomic
 from sfe_jax.errors import UserError
@@ -101,13 +102,16 @@ def write_fitted(
 
 
 def about(path: str | pathlib.Path) -> About | None:
-  """What a fitted direction's file tells; None for files of other kinds."""
+  """What a fitted direction's file tells; None for others, and for damage."""
   try:
     arrays = read(path)
     texts = (str(arrays[key][()]) for key in ("family", "effect"))
     return About(*texts, float(arrays["low"]), float(arrays["high"]))
-  except (UserError, KeyError, TypeError, ValueError):
-    return None  # `read` tells of damage where the direction is asked for
+  except UserError as error:
+    logging.warning("left out: %s", error)
+  except (KeyError, TypeError, ValueError):
+    pass  # of another kind
+  return None
 
 
 def fitted(folder: str | pathlib.Path) -> dict[pathlib.Path, About]:

@@ -3,9 +3,9 @@
 import dataclasses
 import difflib
 import pathlib
-import re
 from collections.abc import Iterable, Sequence
 
+from sfe_jax import labels
 from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File
 from sfe_jax.directions.families import DirectionData, LatentSpace
@@ -40,11 +40,6 @@ class Description:
   effect: str
   available: bool
   missing: str | None
-
-
-def key_of(name: str) -> str:
-  """Names are equal but for case, spaces, underscores and hyphens."""
-  return re.sub(r"[\s_-]", "", name.lower())
 
 
 class Registry:
@@ -139,7 +134,7 @@ class Registry:
     Raises:
       UserError: no direction has this name.
     """
-    key = key_of(name)
+    key = labels.name_key(name)
     if key not in self._entries:
       close = difflib.get_close_matches(key, self._entries, 3)
       names = ", ".join(repr(self._entries[k].name) for k in close)
@@ -157,7 +152,7 @@ class Registry:
       UserError: the name is unknown, a file is missing or does not fit.
     """
     entry = self.entry(name)
-    key = key_of(name)
+    key = labels.name_key(name)
     if key not in self._built:
       try:
         self._built[key] = entry.build(self._folder, self._space)
@@ -187,7 +182,7 @@ class Registry:
     return entry.name
 
   def _add(self, entry: Entry) -> None:
-    key = key_of(entry.name)
+    key = labels.name_key(entry.name)
     if key in self._entries:
       where = f" ({entry.path})" if isinstance(entry, File) else ""
       raise UserError(

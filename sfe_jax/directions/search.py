@@ -13,11 +13,9 @@ from absl import logging
 from PIL import Image, ImageDraw
 
 from sfe_jax import atomic, images, labels, weights
-from sfe_jax.data.sources import Folder
 from sfe_jax.directions import candidates, files, ranges
 from sfe_jax.directions.candidates import Candidate
 from sfe_jax.directions.ranges import Effect, Networks
-from sfe_jax.directions.registry import key_of
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
@@ -95,7 +93,9 @@ def find(
   networks = load(folder, settings)
   source = _labelled_pictures(folder, networks, settings)
   schema = source[-1].schema if source else networks.schema
-  names = _names(labels.outputs(schema), settings)
+  names = labels.edit_names(schema)
+  names += [f"pca{i + 1}" for i in range(settings.components)]
+  names += [f"sefa{i + 1}" for i in range(settings.sefa)]
   old = files.fitted(out)
   for name in names:
     path = out / f"{name}.npz"
@@ -193,8 +193,8 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
 
 def _labelled_pictures(
     folder: pathlib.Path, networks: Networks, settings: Settings
-) -> tuple[E4E, Any, Folder, labels.Table] | None:
-  """E, pictures and labels, if there are any; see `candidates.labelled`."""
+) -> tuple[E4E, Any, str, labels.Table] | None:
+  """E, folder and labels, if there are any; see `candidates.labelled`."""
   if bool(settings.data) != bool(settings.labels):
     raise UserError(
         "--data and --labels go together: a folder of pictures and the CSV"
@@ -210,26 +210,7 @@ def _labelled_pictures(
         f" generator takes ({g.styles}, {g.w_dim})"
     )
   table = labels.read(settings.labels)
-  return e4e, variables, Folder(settings.data, g.resolution), table
-
-
-def _names(outputs: Sequence[str], settings: Settings) -> list[str]:
-  """Names of all directions that may be found.
-
-  Raises:
-    UserError: two are the same.
-  """
-  names = [candidates.name_of(label) for label in outputs]
-  names += [f"pca{i + 1}" for i in range(settings.components)]
-  names += [f"sefa{i + 1}" for i in range(settings.sefa)]
-  keys = [key_of(name) for name in names]
-  for i, name in enumerate(names):
-    if keys[i] in keys[:i] or not keys[i]:
-      raise UserError(
-          f"two directions would be called {name!r}; rename that column of the"
-          " labels"
-      )
-  return names
+  return e4e, variables, settings.data, table
 
 
 def _w_plus(networks: Networks, latents: np.ndarray) -> np.ndarray:

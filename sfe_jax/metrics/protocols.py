@@ -12,40 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tqdm
-from absl import logging
 
-from sfe_jax import images, labels
+from sfe_jax import labels
 from sfe_jax.errors import UserError
+from sfe_jax.images import Pictures
 from sfe_jax.metrics.frechet import frechet_distance
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
 
 _ATTRIBUTE = re.compile(r"([^<>]+?)\s*(?:([<>])\s*(\S+))?")
-
-
-class Pictures:
-  """Image files; those that cannot be read are left out.
-
-  Attributes:
-    paths: of the files.
-    skipped: those that could not be read.
-  """
-
-  def __init__(self, paths: Sequence[str], size: int):
-    """Reads nothing yet; pictures will have `size` pixels a side."""
-    self.paths = paths
-    self.skipped: list[str] = []
-    self._size = size
-
-  def __iter__(self) -> Iterator[np.ndarray]:
-    """uint8 (size, size, 3) each, as `images.square` makes them."""
-    for path in tqdm.tqdm(self.paths, unit="picture", disable=None):
-      try:
-        yield images.square(path, path, self._size)
-      except UserError as error:
-        logging.warning("skipped: %s", error)
-        self.skipped.append(path)
 
 
 def batches(

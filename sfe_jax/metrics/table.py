@@ -7,6 +7,7 @@ number of pictures, another network that measures) are refused, not mixed.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ _TRUTH = {
 _STRENGTH = "Strength, and its effect in % of the true change"
 # What must be the same of all numbers in a column.
 _BASIS = ("size", "measures", "networks", "seed", "count")
+_ALIKE = 0.01  # numbers that do not depend on the method: rounding apart
 
 
 class Cell(NamedTuple):
@@ -50,7 +52,7 @@ def cells(document: dict[str, Any]) -> Iterator[Cell]:
   name, results = document["name"], document["results"]
   basis = {key: document[key] for key in _BASIS if key in document}
   if document["protocol"] == "inversion":
-    basis["count"] = results["count"]
+    basis |= {"count": results["count"], "files": document["pictures"]["files"]}
     for key, title in _INVERSION.items():
       if results.get(key) is not None:
         yield Cell(_QUALITY, name, title, number(results[key]), basis)
@@ -59,6 +61,7 @@ def cells(document: dict[str, Any]) -> Iterator[Cell]:
     sign = "+" if edit["strength"] > 0 else "-"
     column = f"FID {edit['attribute']} ({sign})"
     basis["count"] = [results["count_compared"], results["count_edited"]]
+    basis["files"] = document["pictures"]["files"]
     for row, key in ((_UNEDITED, "fid_unedited"), (name, "fid")):
       yield Cell(_QUALITY, row, column, number(results[key]), basis)
   else:
@@ -81,7 +84,7 @@ def _truth_cells(name, attribute, values, basis) -> Iterator[Cell]:
 
 def number(value: float) -> str:
   """Three digits."""
-  return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+  return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def markdown(documents: dict[str, dict[str, Any]]) -> str:
@@ -108,7 +111,10 @@ def markdown(documents: dict[str, dict[str, Any]]) -> str:
           )
       row = tables.setdefault(cell.table, {}).setdefault(cell.row, {})
       known = row.setdefault(cell.column, cell.text)
-      if known != cell.text and cell.row != _UNEDITED:
+      shared = cell.row == _UNEDITED and math.isclose(
+          float(known), float(cell.text), rel_tol=_ALIKE
+      )
+      if known != cell.text and not shared:
         raise UserError(
             f"{file}: {cell.row!r} has another number for {cell.column!r}"
             " already; evaluate with another --name"

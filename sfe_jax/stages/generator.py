@@ -3,7 +3,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sfe_jax import gan, parallel, weights
@@ -67,7 +66,7 @@ def build(config: ConfigDict) -> Stage:
   return Stage(
       trained={"generator": generator, "discriminator": discriminator},
       given={},
-      state=trainer.init(variables, disc_params),
+      state=jax.device_get(trainer.init(variables, disc_params)),
       frozen=Frozen(),
       variant=trainer.variant,
       step=trainer.step,
@@ -98,13 +97,23 @@ def _modules(config: ConfigDict) -> tuple[Generator, Discriminator]:
   sizes = {
       "resolution": resolution,
       "channels": channels(resolution, model.width, model.max_width),
-      "dtype": jnp.dtype(config.compute.dtype),
+      "dtype": networks.compute_dtype(config),
   }
   generator = Generator(
       w_dim=model.w_dim, mapping_layers=model.mapping_layers, **sizes
   )
   discriminator = Discriminator(axis_name=parallel.AXIS, **sizes)
-  batch = config.data.batch_size
+  batch, devices = config.data.batch_size, jax.device_count()
+  if config.loss.path and batch % (2 * devices):
+    raise UserError(
+        "the path-length regulariser takes half of each device's pictures:"
+        f" data.batch_size must be a multiple of {2 * devices}, got {batch}; or"
+        " give loss.path=0"
+    )
+  if config.augment.target and config.augment.images < 1:
+    raise UserError(
+        f"augment.images must be 1 or more, got {config.augment.images}"
+    )
   group = min(discriminator.mbstd_group, batch)
   if batch % group:
     raise UserError(

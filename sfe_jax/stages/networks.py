@@ -63,7 +63,8 @@ def load(config: ConfigDict, *names: str) -> Networks:
   names += ("discriminator",) * bool(config.loss.adversarial)
   found = load_given(config, *names)
   given = found.models
-  models = architecture(config, given.generator).build(_dtype(config), AXIS)
+  sizes = architecture(config, given.generator)
+  models = sizes.build(compute_dtype(config), AXIS)
   models = dataclasses.replace(
       models, generator=given.generator, e4e=given.e4e
   )
@@ -77,7 +78,7 @@ def load_given(config: ConfigDict, *names: str) -> Networks:
   Raises:
     UserError: a network is missing, or sizes do not fit the config.
   """
-  dtype = _dtype(config)
+  dtype = compute_dtype(config)
   loss = config.loss
   for name, known in (
       ("perceptual_network", PERCEPTUAL), ("identity_network", IDENTITIES)
@@ -121,7 +122,12 @@ def load_given(config: ConfigDict, *names: str) -> Networks:
   )
 
 
-def _dtype(config: ConfigDict) -> Any:
+def compute_dtype(config: ConfigDict) -> Any:
+  """Of activations.
+
+  Raises:
+    UserError: compute.dtype is none that networks run in.
+  """
   if config.compute.dtype not in _DTYPES:
     raise UserError(
         f"compute.dtype must be one of {', '.join(_DTYPES)}, got"

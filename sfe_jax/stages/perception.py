@@ -279,7 +279,7 @@ def build(config: ConfigDict) -> Stage:
       widths(data.resolution, model.width, model.max_width),
       model.embedding,
       len(labels.outputs(schema)),
-      jnp.dtype(config.compute.dtype),
+      networks.compute_dtype(config),
   )
   trainer = Trainer(
       network,
@@ -293,7 +293,7 @@ def build(config: ConfigDict) -> Stage:
   return Stage(
       trained={"perception": network},
       given={},
-      state=trainer.init(variables["params"]),
+      state=jax.device_get(trainer.init(variables["params"])),
       frozen=Frozen(),
       variant=lambda step: None,
       step=trainer.step,
