@@ -23,7 +23,8 @@ from sfe_jax.stages import generator, perception
 from tests import cli, tiny, toy_stage
 
 PAPER = ("ffhq_phase1", "ffhq_phase2", "cars_phase1", "cars_phase2")
-NAMES = (*PAPER, "toy_e4e")
+TOY = ("generator", "perception", "e4e", "phase1", "phase2")
+NAMES = (*PAPER, *(f"toy_{stage}" for stage in TOY))
 VARIANTS = [
     (name, variant)
     for name in NAMES
@@ -87,8 +88,8 @@ def test_unknown_variants_and_keys_are_refused(name):
     get(name, "tiny")
   path = f"--config=configs/{name}.py"
   with pytest.raises((AttributeError, KeyError), match="Did you mean"):
-    parse(path, "--config.loss.lpipz=1")
-  assert parse(path, "--config.loss.lpips=2").loss.lpips == 2
+    parse(path, "--config.log.evry=1")
+  assert parse(path, "--config.log.every=2").log.every == 2
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -147,8 +148,11 @@ def test_toy_networks_of_every_size_fit(size):
 def places(tmp_path_factory):
   """Pictures, and a folder with every network and direction of SMALL."""
   root = tmp_path_factory.mktemp("places")
+  rows = ["file,smile"]
   for i, picture in enumerate(tiny.pictures(12, 32)):
     images.write(root / "pictures" / f"{i}.png", picture)
+    rows.append(f"{i}.png,{i % 2}")
+  (root / "pictures/labels.csv").write_text("\n".join(rows))
   tiny.write_weights(root / "weights", SMALL)
   trunk = (SMALL.backbone_depths, SMALL.backbone_widths, (2, 2, 1, 2))
   for name, network in {
@@ -167,15 +171,17 @@ def places(tmp_path_factory):
 
 def small(config, places):
   """`config` at sizes for a test, reading weights from `places`."""
-  sizes = {key: getattr(SMALL, key) for key in config.model}
-  config.model.update(sizes)
   config.data.update({
       "source": "folder", "path": str(places / "pictures"), "resolution": 32,
       "batch_size": 2, "validation_count": 2,
   })  # fmt: skip
+  config.steps = 2
+  if "init" not in config:  # made of pictures alone
+    config.model.update(get(f"toy_{config.stage}", "smoke").model)
+    return config
+  config.model.update({key: getattr(SMALL, key) for key in config.model})
   config.init.weights = str(places / "weights")
   config.loss.identity_network = "moco"
-  config.steps = 2
   if config.stage == "phase2":
     config.init.inverter = str(places / "weights")
     config.edits.set = "user"
@@ -227,6 +233,8 @@ def test_every_key_is_read(name, places, tmp_path, monkeypatch):
   jax_config.update("jax_default_matmul_precision", precision)
   monkeypatch.undo()
   trained = {
+      "generator": ["generator", "discriminator"],
+      "perception": ["perception"],
       "e4e": ["e4e"],
       "phase1": ["inverter", "discriminator"],
       "phase2": ["feature_editor", "discriminator"],

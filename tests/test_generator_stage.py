@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from configs import toy_generator
 from sfe_jax import (
@@ -402,28 +401,6 @@ def test_impossible_sizes_are_refused(changes, message):
   c.update_from_flattened_dict(changes)
   with pytest.raises(UserError, match=message):
     stages.build(c)
-
-
-def test_every_key_of_its_own_is_read(monkeypatch):
-  c = config()
-  sections = ("model", "loss", "optimizer", "augment")
-  owners = {id(c[name]): name for name in sections}
-  read, getitem = set(), ConfigDict.__getitem__
-
-  def noting(self, key):
-    read.add((owners.get(id(self)), key))
-    return getitem(self, key)
-
-  monkeypatch.setattr(ConfigDict, "__getitem__", noting)
-  monkeypatch.setattr(
-      generator.weights, "init", lambda network, _: variables(network)
-  )
-  stages.build(c)
-  monkeypatch.undo()
-  keys = {(name, key) for name in sections for key in c[name]}
-  assert keys - read == set()
-  with pytest.raises(ValueError, match="unknown variant 'tiny'.*:smoke"):
-    toy_generator.get_config("tiny")
 
 
 def test_grid_and_scores():
