@@ -6,9 +6,18 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+def named(tree):
+  """{"params/kernel": array} of a tree."""
+  return {
+      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
 
 
 def beside(module, count, out):

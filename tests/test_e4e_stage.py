@@ -25,6 +25,7 @@ from sfe_jax.stages import e4e
 from sfe_jax.state import Batch
 from sfe_jax.steps import Variant
 from tests import devices, runs, tiny
+from tests.devices import named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -66,13 +67,6 @@ def run(stage, variant=ALL):
       parallel.replicate(np.uint32(0)),
   )
   return parallel.unreplicate(out)
-
-
-def named(tree):
-  return {
-      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
 
 
 @functools.cache

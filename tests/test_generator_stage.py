@@ -29,6 +29,7 @@ from sfe_jax.stages import generator
 from sfe_jax.state import Batch
 from tests import devices, tiny
 from tests import runs as train_runs
+from tests.devices import named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -96,13 +97,6 @@ def run(stage, variant=ALL, steps=1):
     )
     out.append(parallel.unreplicate((state, metrics)))
   return out
-
-
-def named(tree):
-  return {
-      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from sfe_jax.stages import networks, perception
 from sfe_jax.state import Batch
 from sfe_jax.steps import Variant
 from tests import devices, runs, tiny, tiny_phases
+from tests.devices import named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -108,13 +109,6 @@ def step(with_labels=True):
       parallel.replicate(np.uint32(0)),
   )
   return parallel.unreplicate(out)
-
-
-def named(tree):
-  return {
-      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
 
 
 def main(out):

@@ -21,6 +21,7 @@ from sfe_jax.stages import networks, phase1, phase2
 from sfe_jax.state import Batch, Frozen
 from sfe_jax.steps import Variant
 from tests import devices, tiny
+from tests.devices import named
 from tests.tiny_phases import (
   ALL,
   PHASES,
@@ -28,7 +29,6 @@ from tests.tiny_phases import (
   build,
   close,
   config,
-  named,
   run,
 )
 

@@ -16,7 +16,8 @@ from sfe_jax.stages import phase1
 from sfe_jax.state import Batch, Frozen
 from sfe_jax.steps import Objective, Outputs, Trainer, Variant
 from tests import tiny
-from tests.tiny_phases import PHASES, build, close, named, run
+from tests.devices import named
+from tests.tiny_phases import PHASES, build, close, run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -79,13 +79,6 @@ def run(stage, n=8, size=16, variant=ALL):
   return parallel.unreplicate(out)
 
 
-def named(tree):
-  return {
-      jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
-
-
 def close(got, want, tolerance=1e-4):
   """Equal to rounding, relative to each array's largest element."""
   assert got.keys() == want.keys()
