@@ -35,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
   e.inversion = True  # False for the ablation "w/o inv loss"
   e.encoder = True  # False for "w/o E": Delta from the Inverter's w
   c.loss.adversarial_start = 4_000
-  c.optimizer.learning_rate = 1e-3
+  c.optimizer.learning_rate = 1e-2
   common.toy_editor(c, size)
   if variant == "smoke":
     common.smoke(c)

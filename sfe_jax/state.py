@@ -26,10 +26,11 @@ class TrainState:
   Attributes:
     step: () int32, steps done.
     params: parameters of the trained network.
-    model_state: its other variables: "batch_stats", "buffers".
-    opt_state: of Ranger.
+    model_state: its other variables, "batch_stats" and "buffers", and what else
+      a stage carries along, such as e4e's "pool" of past codes.
+    opt_state: of its optimiser.
     disc_params: parameters of the discriminator, None without one.
-    disc_opt_state: of Adam.
+    disc_opt_state: of the discriminator's.
     ema: running average of `params`, None where a stage keeps none.
   """
 

@@ -1,6 +1,5 @@
 """Trains StyleGAN2 on a set of pictures, see `gan`."""
 
-import math
 
 import jax
 from ml_collections import ConfigDict
@@ -81,12 +80,7 @@ def channels(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
   Raises:
     UserError: the resolution is no power of two from 8 on.
   """
-  if resolution < 8 or resolution & (resolution - 1):
-    raise UserError(
-        "data.resolution of a generator must be a power of two from 8 on, got"
-        f" {resolution}"
-    )
-  blocks = int(math.log2(resolution)) - 1
+  blocks = networks.levels(resolution)
   return tuple(
       min(max_width, width << (blocks - 1 - i)) for i in range(blocks)
   )

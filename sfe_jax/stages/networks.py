@@ -122,6 +122,19 @@ def load_given(config: ConfigDict, *names: str) -> Networks:
   )
 
 
+def levels(resolution: int) -> int:
+  """How many sizes there are from 4 px to `resolution`, each twice the last.
+
+  Raises:
+    UserError: the resolution is no power of two from 8 on.
+  """
+  if resolution < 8 or resolution & (resolution - 1):
+    raise UserError(
+        f"data.resolution must be a power of two from 8 on, got {resolution}"
+    )
+  return resolution.bit_length() - 2
+
+
 def compute_dtype(config: ConfigDict) -> Any:
   """Of activations.
 

@@ -6,7 +6,6 @@ individuals apart; and the labels of the pictures, where there are any.
 """
 
 import dataclasses
-import math
 import os
 from collections.abc import Hashable
 from typing import Any
@@ -249,13 +248,9 @@ def widths(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
   Raises:
     UserError: the resolution is no power of two from 8 on.
   """
-  if resolution < 8 or resolution & (resolution - 1):
-    raise UserError(
-        "data.resolution of perception must be a power of two from 8 on, got"
-        f" {resolution}"
-    )
-  count = int(math.log2(resolution)) - 1
-  return tuple(min(max_width, width << i) for i in range(count))
+  return tuple(
+      min(max_width, width << i) for i in range(networks.levels(resolution))
+  )
 
 
 def build(config: ConfigDict) -> Stage:
