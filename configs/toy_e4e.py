@@ -4,7 +4,7 @@
       --config.init.weights=WEIGHTS
 
 WEIGHTS holds generator and perception, as their stages left them in
-WORKDIR/weights.  Hardware: 2 CPU cores, about 1 hour.  Leaves E/weights/e4e,
+WORKDIR/weights.  Hardware: 2 CPU cores, half an hour.  Leaves E/weights/e4e,
 which phase 2 starts from.
 
 ":64" is for 64 px, 16 to 1024; ":smoke" runs in a minute on a CPU.

@@ -3,7 +3,7 @@
   python -m sfe_jax.domains --dst data/faces --count 50000 --size 32
   python -m sfe_jax.train --config=configs/toy_generator.py --workdir=G
 
-Hardware: 2 CPU cores, about 3 hours.  Leaves G/weights/generator (averaged)
+Hardware: 2 CPU cores, about 2 hours.  Leaves G/weights/generator (averaged)
 and G/weights/discriminator, where the other stages start from.
 
 Other pictures: --config.data.path=FOLDER; fewer than some thousand of them need

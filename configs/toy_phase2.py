@@ -6,7 +6,7 @@
 WEIGHTS holds generator, discriminator, perception and e4e, as their stages left
 them in WORKDIR/weights, and the directions that python -m sfe_jax.directions
 found.  W1 is the workdir of phase 1, or a weight folder.  Hardware: 2 CPU
-cores.  Leaves in W2/weights all that the editor needs.
+cores, half an hour.  Leaves in W2/weights all that the editor needs.
 
 ":64" is for 64 px, 16 to 1024; ":smoke" runs in minutes on a CPU.
 """
