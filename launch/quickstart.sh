@@ -22,7 +22,8 @@ else
   "$python" -m sfe_jax.domains --dst $out/faces --count 6 --size 32 \
     --seed 1 --processes 1
   what=(--weights toy --dir $out/faces/000 --batch_size 6 --format png
-    --separately --edit glasses=6 --edit skin=2 --edit age=5 --edit yaw=3)
+    --separately --edit smile=6 --edit glasses=3 --edit age=3 --edit skin=2
+    --edit hair_light=4)
 fi
 "$python" -m sfe_jax.edit "${what[@]}" --inversion --grid --out $out
 echo "look at $out/grid.png"

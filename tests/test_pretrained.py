@@ -22,8 +22,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 TOY = weights.SHIPPED / "toy"
 SEED = 5  # neither of training (0) nor of the tables
 COUNT = 32
-MOST_L2 = 0.02
-STRENGTHS = {"glasses": 6.0, "skin": 1.8}  # that change as much as the truth
+MOST_L2 = 0.01
+STRENGTHS = {"glasses": 3.4, "skin": 2.2}  # that change as much as the truth
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_inversions_keep_what_e4e_loses(methods, judge):
       name: {key: value.mean() for key, value in values.items()}
       for name, values in found.items()
   }
-  assert means["sfe"]["l2"] < min(MOST_L2, 0.4 * means["e4e"]["l2"]), means
+  assert means["sfe"]["l2"] < min(MOST_L2, 0.25 * means["e4e"]["l2"]), means
   assert means["sfe"]["ms_ssim"] > means["e4e"]["ms_ssim"], means
 
 
@@ -75,7 +75,7 @@ def test_edits_come_near_the_truth(methods, judge, attribute):
       for name, method in methods.items()
   }
   errors = {name: values["edit"]["l2"] for name, values in found.items()}
-  assert errors["sfe"] < 0.8 * errors["e4e"], errors
+  assert errors["sfe"] < 0.6 * errors["e4e"], errors
   assert 0.6 < found["sfe"]["effect"] < 1.5, found["sfe"]["effect"]
 
 
@@ -102,7 +102,7 @@ def test_quickstart():
     inverted = read(f"inversion/{picture.name}")
     errors.append(np.square(drawn - inverted).mean())
     edits = sorted(out.glob(f"*/edit_power_*/{picture.name}"))
-    assert len(edits) == 4
+    assert len(edits) == 5
     for path in edits:
       edited = read(path.relative_to(out))
       assert 1e-4 < np.square(edited - inverted).mean() < 0.2, path
