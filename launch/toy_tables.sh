@@ -50,8 +50,10 @@ print("%.2f" % found["strength"])' "$tables/e4e.truth.json" "$1"
 }
 
 # measure NAME WEIGHTS ARGUMENT...
+measured=()
 measure() {
   local name=$1 file=${1// /_}
+  measured+=("$file")
   report "$file.truth" "$@" --protocol truth --count $pairs --seed $((seed + 1))
   report "$file.inversion" "$@" --protocol inversion --dir "$test"
   local labels=(--protocol editing --dir "$test" --labels "$test/labels.csv")
@@ -90,6 +92,10 @@ ablation lower_f1 phase1 "${k[@]}"
 ablation lower_f phase2 "--config.init.inverter=$out/lower_f1" "${k[@]}"
 measure "lower F" "$out/lower_f/weights"
 
+files=()
+for kind in inversion smile glasses age truth; do
+  for file in "${measured[@]}"; do files+=("$tables/$file.$kind.json"); done
+done
 if [ -z "$dry_run" ]; then
-  "$python" -m sfe_jax.metrics.table "$tables"/*.json | tee "$tables/tables.md"
+  "$python" -m sfe_jax.metrics.table "${files[@]}" | tee "$tables/tables.md"
 fi
