@@ -220,7 +220,7 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
         ),
         ([*TRUTH, "--dir", "."], "does not read --dir"),
         ([*TRUTH, "--attribute", "hat"], "true edits of .*, not 'hat'"),
-        ([*TRUTH, "--attribute", "age", "--edit", "smile=1"], "not name it"),
+        ([*TRUTH, "--edit", "skin=1"], "--attribute does not name it"),
         ([*INVERSION, "--out", "."], "--out . is a folder; name a JSON file"),
         ([*TRUTH, "--attribute", "skin"], "unknown direction 'skin'"),
         (TRUTH[:2], "direction 'glasses' is not available"),

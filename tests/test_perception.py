@@ -290,7 +290,7 @@ def test_impossible_configs_are_refused(changes, message):
 
 def test_two_and_two_steps_are_four(tmp_path):
   command = runs.Runs(tmp_path, tiny.pictures(12, SIZE))
-  rows = "".join(f"{i:02}.png,{i % 2},{i / 7}\n" for i in range(12))
+  rows = "".join(f"{i:03}.png,{i % 2},{i / 7}\n" for i in range(12))
   (tmp_path / "pictures/labels.csv").write_text(f"file,odd,number\n{rows}")
   small = ("--config.data.validation_count=4", "--config.data.batch_size=4")
 

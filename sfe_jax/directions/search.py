@@ -120,6 +120,10 @@ def find(
   )
   w_plus = _w_plus(networks, samples.latents[:_MEASURED])
   measured, useless = _measure(networks, w_plus, found)
+  if not measured and source:
+    logging.warning("E tells pictures apart too little: measuring on samples")
+    w_plus = _w_plus(networks, candidates.codes(networks, _MEASURED, seed))
+    measured, useless = _measure(networks, w_plus, found)
   left_out |= useless
   for name, reason in left_out.items():
     logging.info("%s is left out: %s", name, reason)
