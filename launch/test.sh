@@ -12,5 +12,5 @@ if [ $# -gt 0 ]; then
   exit
 fi
 .venv/bin/ruff check .
-pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not big"
+pytest -n 2 --dist loadfile -m "not big"
 pytest -m big  # on its own: up to 17 GB

@@ -7,14 +7,6 @@ from tests import golden_data
 
 jax.config.update("jax_default_matmul_precision", "highest")
 
-# Minutes each: a worker that came to one last would work on alone.
-_LONG = ("test_own_domain", "test_train_phases", "test_learning")
-
-
-def pytest_collection_modifyitems(items):
-  """The longest files go first."""
-  items.sort(key=lambda item: item.path.stem not in _LONG)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def forget(request):

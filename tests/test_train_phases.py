@@ -152,7 +152,8 @@ def test_two_processes_equal_one(runs, logs):
       )
       for i in range(2)
   ]  # fmt: skip
-  texts = [runs.finish(process) for process in both]
+  texts = [process.communicate(timeout=400)[0] for process in both]
+  assert [process.returncode for process in both] == [0, 0], "\n".join(texts)
   assert "process 0 of 2" in texts[0] and not losses(texts[1])
   whole, pod = losses(logs["phase1"]), losses(texts[0])
   for step in whole:  # gradients of one share would have another norm
