@@ -83,6 +83,11 @@ class Checkpoints:
         best_fn=value,
         best_mode="min",
         cleanup_tmp_directories=True,
+        # Waiting for folders made in the background, Orbax counts each
+        # process's saves; process 0 makes more, and others wrote too early.
+        async_options=ocp.AsyncOptions(
+            create_directories_asynchronously=False
+        ),
     )
     self._manager = ocp.CheckpointManager(self._folder, options=options)
     self._best = math.inf

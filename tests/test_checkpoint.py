@@ -1,18 +1,25 @@
 """Numbered checkpoints: whole, exact, the right ones kept."""
 
+import contextlib
 import json
 import os
+import pathlib
 import shutil
+import subprocess
+import sys
+import time
 
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+import portpicker
 import pytest
 
-from sfe_jax import checkpoint, optim, parallel
+from sfe_jax import checkpoint, optim, parallel, weights
 from sfe_jax.checkpoint import Checkpoints
 from sfe_jax.errors import UserError
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.state import TrainState
 
 
@@ -188,3 +195,52 @@ def test_training_may_go_on_while_it_saves(tmp_path):
   assert np.ptp(np.asarray(x)) == 0 and np.asarray(x)[0, 0] != want[0]
   found = checkpoint.read_state(tmp_path, names=["x"])
   np.testing.assert_array_equal(found["x"], want)
+
+
+def one_of_two(process, address, workdir):
+  """Saves and restores with the other; process 0 has other weights to save."""
+  parallel.initialize(address, 2, int(process))
+  mkdir = os.mkdir
+
+  def slow(*args, **kwargs):
+    time.sleep(0.5)
+    mkdir(*args, **kwargs)
+
+  if process == "0":
+    network = LatentDiscriminator(4, (8,))
+    weights.write(f"{workdir}/other", network, weights.random(network))
+    os.mkdir = slow
+  data = counting()
+  next(data)
+  with Checkpoints(workdir) as checkpoints:
+    checkpoints.save(1, state(1), data, {})
+  with Checkpoints(workdir) as checkpoints:
+    found = checkpoints.restore(state(), data := counting())
+  assert found.has_data and next(data) == 1
+  same(found.state, state(1))
+
+
+def test_processes_wait_for_the_folders_of_the_first(tmp_path):
+  """Process 1 once wrote to folders that process 0 had not made yet."""
+  address = f"127.0.0.1:{portpicker.pick_unused_port()}"
+  both = [
+      subprocess.Popen(
+          [sys.executable, "-m", __name__, str(process), address, tmp_path],
+          cwd=pathlib.Path(__file__).parents[1],
+          env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+          stderr=subprocess.PIPE,
+          text=True,
+      )
+      for process in range(2)
+  ]
+  with contextlib.suppress(subprocess.TimeoutExpired):
+    for process in both:
+      process.wait(timeout=60)
+  for process in both:  # one that failed waits minutes for the other
+    process.kill()
+  errors = [process.communicate()[1] for process in both]
+  assert [process.returncode for process in both] == [0, 0], errors
+
+
+if __name__ == "__main__":
+  one_of_two(*sys.argv[1:])
