@@ -15,20 +15,16 @@ import pytest
 from configs import toy_generator
 from sfe_jax import (
   augment,
-  checkpoint,
   gan,
   losses,
   parallel,
   stages,
 )
 from sfe_jax import weights as weight_files
-from sfe_jax.errors import UserError
 from sfe_jax.gan import Variant
-from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.stages import generator
 from sfe_jax.state import Batch
 from tests import devices, tiny
-from tests import runs as train_runs
 from tests.devices import named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -370,33 +366,6 @@ def test_augmentation_takes_part_and_adapts():
   )
 
 
-def test_sizes_follow_from_one_value():
-  assert generator.channels(1024, 32, 512) == Generator().channels
-  assert generator.channels(32, 16, 64) == (64, 64, 32, 16)
-  assert generator.channels(64, 16, 64) == (64, 64, 64, 32, 16)
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"data.resolution": 48}, "power of two from 8 on, got 48"),
-        ({"data.resolution": 4}, "power of two from 8 on, got 4"),
-        ({"data.batch_size": 6}, "group of 4 pictures, got 6"),
-        ({"data.batch_size": 3}, "half of .* a multiple of 2, got 3"),
-        ({"compute.dtype": "bf16"}, "compute.dtype must be one of .* 'bf16'"),
-        (
-            {"augment.target": 0.6, "augment.images": 0},
-            "augment.images must be 1 or more, got 0",
-        ),
-    ],
-)
-def test_impossible_sizes_are_refused(changes, message):
-  c = config()
-  c.update_from_flattened_dict(changes)
-  with pytest.raises(UserError, match=message):
-    stages.build(c)
-
-
 def test_grid_and_scores():
   stage = build()
   batch = parallel.split(Batch(tiny.pictures(N, SIZE)))
@@ -410,48 +379,6 @@ def test_grid_and_scores():
   assert {k: x.shape for k, x in scores.items()} == {
       "logits/real": (N,), "logits/fake": (N,)
   }  # fmt: skip
-
-
-class Runs(train_runs.Runs):
-  """Trains the generator."""
-
-  def train(self, name, *args):
-    process = self.start(
-        "toy_generator", name, f"--config.data.resolution={SIZE}",
-        "--config.model.mapping_layers=1", *args,
-    )  # fmt: skip
-    return self.finish(process)
-
-  def state(self, name):
-    names = [field for field in vars(build().state)]
-    return checkpoint.read_state(self.root / name, names=names)
-
-
-def test_two_and_two_steps_are_four(tmp_path):
-  runs = Runs(tmp_path, tiny.pictures(12, SIZE))
-  whole = runs.train("whole")
-  cut = runs.train("cut", "--config.steps=2") + runs.train("cut")
-  assert "going on from step 2" in cut
-  assert list(train_runs.losses(whole)) == [1, 2, 3, 4]
-  assert train_runs.losses(cut) == train_runs.losses(whole)
-  states = [runs.state(name) for name in ("whole", "cut")]
-  jax.tree.map(np.testing.assert_array_equal, *states)
-  assert states[0]["step"] == 4
-  network, found = weight_files.read(
-      tmp_path / "whole/weights/generator", Generator
-  )
-  assert network.resolution == SIZE
-  jax.tree.map(
-      np.testing.assert_array_equal,
-      dict(found),
-      {"params": states[0]["ema"], **states[0]["model_state"]},
-  )
-  _, found = weight_files.read(tmp_path / "whole/weights/discriminator")
-  jax.tree.map(
-      np.testing.assert_array_equal,
-      dict(found["params"]),
-      states[0]["disc_params"],
-  )
 
 
 if __name__ == "__main__":

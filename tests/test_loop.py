@@ -217,7 +217,7 @@ def test_the_best_checkpoint_is_kept(tmp_path):
       steps=12, log__validate_every=1, checkpoint__every=100,
       checkpoint__keep=1,
   )
-  settings.learning_rate = 0.3  # too much: the loss goes up and down
+  settings.optimizer.learning_rate = 0.3  # too much: the loss goes up and down
   run(tmp_path, settings)
   losses = scalars(tmp_path)["validation/l2"]
   del losses[0]

@@ -22,35 +22,61 @@ from tests.tiny_phases import PHASES, build, close, run
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def test_micro_batches_equal_a_batch():
-  """Where no statistic is taken over the batch (BatchNorm, minibatch std)."""
+def gain_and_bias(params, model_state, frozen, images, step, rng, train):
+  """A forward that takes no statistic over the batch."""
+  del frozen, step, rng, train
+  fakes = images * params["gain"] + params["bias"]
+  n = images.shape[0]
+  regulariser = jnp.full(n, jnp.sum(params["bias"] ** 2))
+  return Outputs(fakes, images, fakes, images, regulariser), model_state
 
-  def forward(params, model_state, frozen, images, step, rng, train):
-    del frozen, step, rng, train
-    fakes = images * params["gain"] + params["bias"]
-    n = images.shape[0]
-    regulariser = jnp.full(n, jnp.sum(params["bias"] ** 2))
-    return Outputs(fakes, images, fakes, images, regulariser), model_state
 
+def stepped(**options):
+  """{name: array} of a state and metrics after a step of gain_and_bias."""
   discriminator = Discriminator(8, (8, 8), mbstd_group=1)
   params = {"gain": jnp.full(3, 0.7), "bias": jnp.full(3, 0.1)}
-  results = []
-  for accumulate in (1, 2):
-    trainer = Trainer(
-        forward,
-        Objective(),
-        optim.ranger(1e-2),
-        discriminator,
-        optax.sgd(1e-2),
-        accumulate=accumulate,
+  trainer = Trainer(
+      gain_and_bias,
+      Objective(),
+      optim.ranger(1e-2),
+      discriminator,
+      optax.sgd(1e-2),
+      **options,
+  )
+  stage = mock.Mock(
+      state=trainer.init(params, {}, tiny.fill(discriminator)["params"]),
+      frozen=Frozen(),
+      step=trainer.step,
+  )
+  return named(run(stage, n=4, size=8))
+
+
+def test_micro_batches_equal_a_batch():
+  """Where no statistic is taken over the batch (BatchNorm, minibatch std)."""
+  close(stepped(accumulate=2), stepped(accumulate=1), 1e-5)
+
+
+def test_r1_has_its_weight():
+  published, tripled = stepped(), stepped(r1_gamma=30.0)
+  close(
+      {"r1": tripled["1/loss/d_r1"]}, {"r1": 3 * published["1/loss/d_r1"]}, 1e-5
+  )
+  assert published["1/loss/d_r1"] > 0
+
+
+def test_settings_reach_the_trainer():
+  with mock.patch.object(optim, "ranger", wraps=optim.ranger) as ranger:
+    stage = build(
+        "phase1",
+        loss__r1_gamma=3.0,
+        optimizer__learning_rate=0.5,
+        optimizer__anneal=0.25,
+        steps=8,
     )
-    stage = mock.Mock(
-        state=trainer.init(params, {}, tiny.fill(discriminator)["params"]),
-        frozen=Frozen(),
-        step=trainer.step,
-    )
-    results.append(named(run(stage, n=4, size=8)))
-  close(results[1], results[0], 1e-5)
+  rate = ranger.call_args.args[0]
+  got = [rate(i) for i in (0, 6, 7, 8)]
+  np.testing.assert_allclose(got, [0.5, 0.5, 0.25, 0], atol=1e-7)
+  assert stage.step.__self__.r1_gamma == 3.0
 
 
 @pytest.mark.parametrize("phase", PHASES)

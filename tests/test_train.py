@@ -156,6 +156,10 @@ MISTAKES = {
     "batch": (["--config.data.batch_size=0"], "batch_size must be at least 1"),
     "steps": (["--config.steps=0"], "steps must be at least 1, got 0"),
     "keep": (["--config.checkpoint.keep=0"], "keep must be at least 1, got 0"),
+    "anneal": (
+        ["--config.optimizer.anneal=2"],
+        "optimizer.anneal must be from 0 to 1, got 2",
+    ),
     "large batch": (
         ["--config.data.batch_size=20"],
         "18 pictures to train on, 5 held out, are too few for data.batch_size",
@@ -165,13 +169,18 @@ MISTAKES = {
         ["--config.compute.precision=hi"],
         "compute.precision must be one of default, high, highest, got 'hi'",
     ),
+    "rate": (
+        ["--config.optimizer.learning_rate=0"],
+        "optimizer.learning_rate must be above 0, got 0.0",
+    ),
     "process": (["--processes=2"], "--coordinator, --processes and --process"),
 }
 
 
 def test_mistakes_are_one_line(train, tmp_path):
   names = list(MISTAKES)
-  for pair in zip(names[::2], names[1::2]):
+  for i in range(0, len(names), 2):
+    pair = names[i : i + 2]
     started = [train(tmp_path, *MISTAKES[name][0]) for name in pair]
     for name, process in zip(pair, started):
       text = finish(process, code=2)

@@ -14,7 +14,7 @@ import optax
 from jax import lax
 from ml_collections import config_dict
 
-from sfe_jax import images, parallel
+from sfe_jax import images, optim, parallel
 from sfe_jax.stages.stage import Stage
 from sfe_jax.state import Frozen, TrainState
 
@@ -45,7 +45,7 @@ def get_config(variant: str = ""):
       "steps": 4,
       "width": 12 if variant else 6,
       "nan_at": -1,
-      "learning_rate": 1e-2,
+      "optimizer": {"learning_rate": 1e-2, "anneal": 0.0},
       "data": {
           "source": "folder",
           "path": "",
@@ -83,7 +83,11 @@ class Autoencoder(nn.Module):
 
 def build(config) -> Stage:
   """Learns to remove noise; its discriminator only counts."""
-  net, tx = Autoencoder(config.width), optax.adam(config.learning_rate)
+  net = Autoencoder(config.width)
+  rate = optim.annealed(
+      config.optimizer.learning_rate, config.steps, config.optimizer.anneal
+  )
+  tx = optax.adam(rate)
   blank = jnp.zeros((1, 8, 8, 3))
   variables = net.init(jax.random.key(config.seed), blank)
   params = variables["params"]
