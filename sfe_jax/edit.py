@@ -23,7 +23,7 @@ from absl import flags, logging
 
 from sfe_jax import images, runtime, trained, weights
 from sfe_jax.architecture import Architecture
-from sfe_jax.directions import Registry
+from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
@@ -57,20 +57,9 @@ def parse_edits(specs: Sequence[str], registry: Registry) -> list[Job]:
   Raises:
     UserError: not NAME=STRENGTH, an unknown name, or lists of other lengths.
   """
-  parsed: dict[str, list[float]] = {}
-  for spec in specs:
-    name, _, text = spec.rpartition("=")
-    try:
-      strengths = [float(s) for s in text.split(",")]
-    except ValueError:
-      strengths = []
-    if "=" in name:
-      raise UserError(f"--edit {spec}: give every edit its own --edit")
-    if not name or not strengths or not np.isfinite(strengths).all():
-      raise UserError(
-          f"--edit {spec}: write NAME=STRENGTH, e.g. age=5, or age=-5,0,5"
-      )
-    entry = registry.entry(name.strip())
+  parsed = {}
+  for name, strengths in parse_strengths(specs, "--edit").items():
+    entry = registry.entry(name)
     registry.get(entry.name)
     if entry.name in parsed:
       raise UserError(f"--edit {entry.name} is given twice; use one list")

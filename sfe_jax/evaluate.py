@@ -19,7 +19,6 @@ import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
-import math
 import os
 import pathlib
 import sys
@@ -31,7 +30,7 @@ from absl import flags, logging
 
 from sfe_jax import atomic, images, labels, runtime, trained, weights
 from sfe_jax.architecture import Models, Weights
-from sfe_jax.directions import Registry
+from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.images import Pictures
@@ -155,17 +154,10 @@ def _refuse(*names: str) -> None:
 def _edits() -> dict[str, float]:
   """--edit by name."""
   edits = {}
-  for spec in FLAGS.edit:
-    name, _, text = spec.partition("=")
-    try:
-      strength = float(text)
-    except ValueError:
-      strength = math.nan
-    if not name or not math.isfinite(strength):
-      raise UserError(f"--edit {spec}: write NAME=STRENGTH, e.g. age=5")
-    if name in edits:
-      raise UserError(f"--edit {name} is given twice")
-    edits[name] = strength
+  for name, strengths in parse_strengths(FLAGS.edit, "--edit").items():
+    if len(strengths) > 1:
+      raise UserError(f"--edit {name}: one strength is measured at a time")
+    edits[name] = strengths[0]
   return edits
 
 

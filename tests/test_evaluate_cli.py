@@ -207,6 +207,7 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
         (EDITING, "give one --edit NAME=STRENGTH"),
         ([*EDITING, "--edit", "smile"], "--edit smile: write NAME=STRENGTH"),
         ([*EDITING, "--edit", "smile=nan"], "write NAME=STRENGTH"),
+        ([*EDITING, "--edit", "smile=1,2"], "one strength is measured at"),
         ([*EDITING, "--edit", "smile=1"], "needs --labels"),
         ([*EDITING, "--edit", "smile=1", "--labels", "x"], "x: no such file"),
         (

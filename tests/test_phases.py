@@ -210,7 +210,7 @@ def test_sets_of_directions():
     phase2._powers(settings)
   settings.edits.set = "user"
   settings.edits.user = ("a=1,-2", "b=x")
-  with pytest.raises(UserError, match="'b=x' is not of the form NAME="):
+  with pytest.raises(UserError, match="edits.user b=x: write NAME="):
     phase2._powers(settings)
 
 

@@ -1,6 +1,6 @@
 """Edit directions: data for `apply`, found by name in a `Registry`."""
 
-from sfe_jax.directions.entries import Entry
+from sfe_jax.directions.entries import Entry, parse_strengths
 from sfe_jax.directions.families import (
     DirectionData,
     LatentSpace,
@@ -16,5 +16,6 @@ __all__ = [
     "LatentSpace",
     "Registry",
     "apply",
+    "parse_strengths",
     "with_zero_mapper",
 ]

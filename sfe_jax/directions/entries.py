@@ -1,7 +1,9 @@
 """What a table of directions says about each: one class per family."""
 
 import dataclasses
+import math
 import pathlib
+from collections.abc import Iterable
 from typing import ClassVar
 
 from sfe_jax import weights
@@ -9,6 +11,37 @@ from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LevelsMapper
+
+
+def parse_strengths(
+    specs: Iterable[str], option: str
+) -> dict[str, tuple[float, ...]]:
+  """["age=-5,5", "smile=3"] -> {"age": (-5.0, 5.0), "smile": (3.0,)}.
+
+  Args:
+    specs: each NAME=STRENGTH or NAME=STRENGTH,STRENGTH,...
+    option: where a user gave them, for messages.
+
+  Raises:
+    UserError: another form, a strength that is not finite, a name twice.
+  """
+  parsed = {}
+  for spec in specs:
+    name, _, text = (part.strip() for part in spec.rpartition("="))
+    try:
+      strengths = tuple(float(s) for s in text.split(","))
+    except ValueError:
+      strengths = ()
+    if "=" in name:
+      raise UserError(f"{option} {spec}: give every edit its own {option}")
+    if not name or not strengths or not all(map(math.isfinite, strengths)):
+      raise UserError(
+          f"{option} {spec}: write NAME=STRENGTH, e.g. age=5, or age=-5,0,5"
+      )
+    if name in parsed:
+      raise UserError(f"{option} {name} is given twice; use one list")
+    parsed[name] = strengths
+  return parsed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -118,8 +118,7 @@ def inversions(editor: Editor, pictures: np.ndarray) -> Strip:
       for i in range(0, len(triples), per_row)
   ]
   caption = (
-      "Pictures that no stage was trained on, each with what e4e alone and the"
-      " editor make of it."
+      "Held-out pictures, each with what e4e alone and the editor make of it."
   )
   return Strip(["picture", "e4e", "editor"] * per_row, rows, caption)
 

@@ -257,17 +257,7 @@ def _powers(config: ConfigDict) -> dict[str, tuple[float, ...]]:
         "edits.set must be full, small (faces), fitted or user, got"
         f" {edits.set!r} with edits.domain {edits.domain!r}"
     )
-  powers = {}
-  for spec in edits.user:
-    name, _, text = spec.rpartition("=")
-    try:
-      powers[name] = tuple(float(p) for p in text.split(","))
-    except ValueError:
-      name = ""
-    if not name:
-      raise UserError(
-          f"edits.user: {spec!r} is not of the form NAME=POWER,POWER,..."
-      )
+  powers = directions.parse_strengths(edits.user, "edits.user")
   if not powers:
     raise UserError("edits.set is user, so edits.user must name directions")
   return powers
