@@ -2,9 +2,11 @@
 # the package with the extras named in $1; quick when that was done before.
 # PYTHON chooses the interpreter of a new .venv.
 
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
 ensure_environment() {
   local extras=$1 python=${PYTHON:-python3} stamp
-  cd "$(dirname "${BASH_SOURCE[0]}")/.." || return
+  cd "$root" || return
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     command -v "$python" >/dev/null || {
       echo "$python: no such program; set PYTHON to a Python 3.11 or 3.12" >&2

@@ -15,7 +15,7 @@ if [ -z "${ACCELERATOR:-}" ]; then
   if command -v nvidia-smi >/dev/null; then ACCELERATOR=cuda13; fi
 fi
 
-cd "$(dirname "$0")/.."
+cd "$root"
 run ensure_environment train
 if [ "$ACCELERATOR" != cpu ]; then run ensure_accelerator "$ACCELERATOR"; fi
 run .venv/bin/python -m sfe_jax.train "${arguments[@]}"

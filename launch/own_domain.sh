@@ -40,6 +40,7 @@ done
 [ ${#places[@]} -eq 2 ] || fail "usage: bash launch/own_domain.sh FOLDER OUT"
 folder=$(absolute "${places[0]%/}") out=$(absolute "${places[1]%/}")
 labels=${labels:+$(absolute "$labels")}
+if [ "$folder" -ef "$out" ]; then fail "OUT must be another folder: $out"; fi
 if [ -z "${ACCELERATOR:-}" ]; then
   ACCELERATOR=cpu
   if command -v nvidia-smi >/dev/null; then ACCELERATOR=cuda13; fi
@@ -58,7 +59,7 @@ if [ -z "$labels" ] && [ -e "$folder/labels.csv" ]; then
   echo "labels.csv in $folder is not used; --labels $folder/labels.csv would"
 fi
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$root"
 python=${SFE_PYTHON:-.venv/bin/python}
 if [ -z "${SFE_PYTHON:-}" ]; then
   run ensure_environment train
@@ -112,6 +113,8 @@ stage() {
   collect "$name" $networks
   touch "$out/$name/done"
 }
+
+trap 'echo "stopped; the same command goes on" >&2; exit 130' INT
 
 # A function, so that bash has read all of it before the hours begin.
 chain() {

@@ -9,8 +9,10 @@ if [ $# -eq 1 ] || [ $# -gt 2 ]; then
   exit 2
 fi
 picture=${1:+$(realpath -- "$1")}
-weights=${2:+$(realpath -- "$2")}
+weights=${2:-}
+if [ -e "$weights" ]; then weights=$(realpath -- "$weights"); fi
 source "$(dirname "$0")/environment.sh"
+cd "$root"
 python=${SFE_PYTHON:-.venv/bin/python}  # one that has sfe_jax installs nothing
 if [ -z "${SFE_PYTHON:-}" ]; then ensure_environment ""; fi
 

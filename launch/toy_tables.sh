@@ -16,7 +16,7 @@ if [ $# -ne 1 ] || [ ! -d "$1/editor" ]; then
   exit 2
 fi
 out=$(realpath -- "$1")
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$root"
 python=${SFE_PYTHON:-.venv/bin/python}
 pictures=2000 pairs=300 seed=1  # the pairs are of the next seed
 size=$("$python" -c 'import json, sys

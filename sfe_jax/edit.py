@@ -266,7 +266,11 @@ class Run:
 
 def define_flags() -> None:
   """The flags of this command line."""
-  flags.DEFINE_string("weights", None, "Weight folder (python -m convert).")
+  flags.DEFINE_string(
+      "weights",
+      None,
+      "Weight folder (python -m convert), or toy: drawn faces of 32 px.",
+  )
   flags.DEFINE_bool(
       "random_weights",
       False,

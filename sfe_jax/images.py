@@ -163,7 +163,11 @@ def find(folder: str | os.PathLike) -> list[pathlib.Path]:
       if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
   )
   if not paths:
-    raise UserError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it")
+    below = [p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES]
+    raise UserError(
+        f"{folder}: no image ({', '.join(SUFFIXES)}) in it"
+        + (f"; some lie below, in {below[0].parent}" if below else "")
+    )
   return paths
 
 
@@ -239,6 +243,15 @@ def to_uint8(images: jax.Array) -> np.ndarray:
   return np.clip((images + 1.0) * 127.5 + 0.5, 0, 255).astype(np.uint8)
 
 
+def _shortened(title: str, length: int) -> str:
+  """At most `length` characters; the last word, often a strength, stays."""
+  if len(title) <= length:
+    return title
+  start, _, end = title.rpartition(" ")
+  room = length - len(end) - 3
+  return f"{start[:room]}.. {end}" if start and room > 0 else title[:length]
+
+
 def grid(
     rows: Sequence[Sequence[np.ndarray]],
     titles: Sequence[str],
@@ -251,7 +264,7 @@ def grid(
   )
   draw = ImageDraw.Draw(sheet)
   for j, title in enumerate(titles):
-    draw.text((tile * j + 4, 3), title[: tile // 6], fill="black")
+    draw.text((tile * j + 4, 3), _shortened(title, tile // 6), fill="black")
   for i, row in enumerate(rows):
     for j, image in enumerate(row):
       picture = Image.fromarray(image).resize(

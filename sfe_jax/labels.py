@@ -203,8 +203,8 @@ def _read(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
       lines = [(reader.line_num, fields) for fields in reader if fields]
   except FileNotFoundError:
     raise UserError(
-        f"{path}: no such file of labels; name another in data.labels, or"
-        ' "" for none'
+        f'{path}: no such file of labels; configs name it in data.labels, ""'
+        " is for none"
     ) from None
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise UserError(f"{path} cannot be read: {error}") from error

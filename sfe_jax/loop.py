@@ -330,4 +330,6 @@ class Interruption:
 
   def _receive(self, number: int, _) -> None:
     self._received = signal.Signals(number)
+    text = f"{self._received.name}: stopping after this step; again: at once\n"
+    os.write(2, text.encode())  # logging is not for signal handlers
     self.__exit__()

@@ -61,14 +61,12 @@ def _check(config: ConfigDict) -> None:
         raise UserError(f"optimizer.anneal must be from 0 to 1, got {value}")
     elif not value > 0:
       raise UserError(f"optimizer.{key} must be above 0, got {value}")
-  path = pathlib.Path(FLAGS.workdir)
-  if path.exists() and not path.is_dir():
-    raise UserError(f"--workdir {path} is a file, no folder")
 
 
 def _plan(config: ConfigDict) -> str:
   """What would run, for people."""
-  step = checkpoint.latest_step(FLAGS.workdir)
+  folder = FLAGS.workdir and pathlib.Path(FLAGS.workdir).absolute()
+  step = checkpoint.latest_step(folder) if folder else None
   if step is None:
     start = "from the start"
   elif step < config.steps:
@@ -84,10 +82,14 @@ def _plan(config: ConfigDict) -> str:
     where = "all processes of the TPU pod or SLURM job"
   else:
     where = "one process, all its devices"
+  pictures = config.data.path or config.data.name
+  if config.data.path and not os.path.exists(config.data.path):
+    pictures += ", which is missing"
   return (
       f"{config}\n"
       f"stage    {config.stage}\n"
-      f"workdir  {pathlib.Path(FLAGS.workdir).absolute()}\n"
+      f"workdir  {folder or 'to be named with --workdir'}\n"
+      f"pictures {pictures}\n"
       f"steps    {config.steps}, {start}\n"
       f"on       {where}\n"
       "dry run: nothing was started\n"
@@ -99,6 +101,11 @@ def _open_data(config: ConfigDict) -> tuple[Any, Any, dict[str, int]]:
   from sfe_jax import data  # slow to import, and --dry_run does without
 
   c = config.data
+  if c.source == "folder" and not os.path.isdir(c.path):
+    raise UserError(
+        f"{c.path!r}: no such folder of pictures; name yours with"
+        " --config.data.path"
+    )
   train, held_out = data.open_sets(
       c.source,
       c.path,
@@ -155,10 +162,11 @@ def define_flags() -> None:
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   config = _config()
-  if not FLAGS.workdir:
-    raise UserError("name a folder for the run with --workdir")
   _check(config)
-  workdir.check_config(FLAGS.workdir, config)
+  if FLAGS.workdir:
+    workdir.check_config(FLAGS.workdir, config)
+  elif not FLAGS.dry_run:
+    raise UserError("name a folder for the run with --workdir")
   if FLAGS.dry_run:
     sys.stdout.write(_plan(config))
     return 0

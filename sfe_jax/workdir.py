@@ -56,8 +56,10 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
   """Makes sure that a run goes on as what it was; changes nothing.
 
   Raises:
-    UserError: the folder's run trains something else.
+    UserError: no folder, or its run trains something else.
   """
+  if os.path.exists(workdir) and not os.path.isdir(workdir):
+    raise UserError(f"--workdir {workdir} is a file, no folder")
   stored = _read(pathlib.Path(workdir) / _CONFIG)
   if stored is None or checkpoint.latest_step(workdir) is None:
     return

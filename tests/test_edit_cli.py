@@ -315,7 +315,10 @@ def test_strengths_out_of_range_warn(run, caplog):
 @pytest.mark.parametrize(
     "argv, message",
     (
-        (["--edit", "aeg=5"], "unknown direction 'aeg'; did you mean 'age'"),
+        (
+            ["--edit", "aeg=5"],
+            "'aeg'; did you mean 'age'.*--list_edits --weights [^ ]+`$",
+        ),
         (["--edit", "afro=.1"], "'afro' is not available: .*afro.pt"),
         (["--edit", "age"], "--edit age: write NAME=STRENGTH, e.g. age=5"),
         (["--edit", "age="], "--edit age=: write NAME=STRENGTH"),

@@ -45,6 +45,32 @@ def test_local(tmp_path):
   assert lines[1] == "ensure_accelerator cuda12"
 
 
+def test_scripts_are_called_by_relative_paths(tmp_path):
+  """They change the folder themselves, before they look for their own."""
+  python = tmp_path / "launch/../.venv/bin/python"
+  for folder in ("launch", ".venv/bin"):
+    (tmp_path / folder).mkdir(parents=True)
+  (tmp_path / "launch/run.sh").write_text(
+      'source "$(dirname "$0")/environment.sh"\n'
+      'cd "$root"\nensure_environment train\npwd\n'
+  )
+  (tmp_path / "launch/environment.sh").write_text(
+      (ROOT / "launch/environment.sh").read_text()
+  )
+  (tmp_path / "setup.py").touch()
+  python.write_text("#!/bin/sh\n")
+  python.chmod(0o755)
+  script = pathlib.Path("launch/run.sh")
+  done = subprocess.run(
+      ["bash", tmp_path.name / script],
+      cwd=tmp_path.parent,
+      capture_output=True,
+      text=True,
+      check=True,
+  )
+  assert done.stdout.splitlines()[-1] == str(tmp_path)
+
+
 def test_slurm(tmp_path):
   copy = tmp_path / "slurm_script"  # as SLURM runs it
   copy.write_text((ROOT / "launch/slurm.sh").read_text())

@@ -189,6 +189,7 @@ def test_wrong_usage(tmp_path):
   for args, message in (
       (["src"], "usage: bash launch/own_domain.sh FOLDER OUT"),
       (["gone", "out"], f"{tmp_path}/gone: no such folder of pictures"),
+      (["src", "src/"], f"OUT must be another folder: {tmp_path}/src"),
       (["src", "out", "--size", "48"], "--size must be 16, 32, .* got 48"),
       (["src", "out", "--steps=none"], "--steps must be 1 or more, got none"),
       (["src", "out", "--labels"], "--labels needs a value"),

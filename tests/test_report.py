@@ -123,7 +123,7 @@ def out(tmp_path_factory):
     )
     found[name] = {} if others is None else {"others_mean": others}
   (root / "editor/directions/report.json").write_text(
-      json.dumps({"directions": found})
+      json.dumps({"directions": found, "left_out": {"scar": "too rare"}})
   )
   (root / "evaluation").mkdir()
   for method, l2 in (("e4e", 0.12345), ("sfe", 0.0234)):
@@ -173,6 +173,7 @@ def test_the_page_tells_what_was_found(out):
   assert ["L2 (less is better)", "0.1235", "0.0234"] in cells
   assert ["e4e", "100", "0 h 03 min", "2 x TPU v4"] in cells
   assert ["hat", "0 to 2", "PCA", "+ more hat"] in cells
+  assert ["scar", "too rare"] in cells
   assert ["bad&lt;1&gt;.jpg", "cut off"] in cells
   plots = [ElementTree.fromstring(s) for s in re.findall("<svg.*?</svg>", text)]
   assert [p[0].text for p in plots] == 5 * ["total", "grad_norm", "a"]
@@ -198,7 +199,7 @@ def test_pictures_of_the_page(out):
 
 def test_the_next_command_is_one_of_the_editor(out):
   command = shlex.split((out / "next.txt").read_text())
-  assert command[:3] == ["python", "-m", "sfe_jax.edit"]
+  assert command[:3] == [sys.executable, "-m", "sfe_jax.edit"]
   values = dict(zip(command[3::2], command[4::2]))
   assert values["--weights"] == str(out / "editor")
   assert values["--image"] == str(out / "data/held_out/0.png")

@@ -139,6 +139,9 @@ def test_a_dry_run_starts_nothing(train, tmp_path):
       "--process=1",
   ))
   assert "process 1 of 2, coordinator pod:1" in text
+  text = finish(train("", "--dry_run", "--config.data.path=absent"))
+  assert "workdir  to be named with --workdir" in text
+  assert "pictures absent, which is missing" in text
 
 
 MISTAKES = {
@@ -152,7 +155,10 @@ MISTAKES = {
     "workdir": (["--workdir="], "name a folder for the run with --workdir"),
     "variant": ([f"{CONFIG}:huge"], "no variant 'huge'"),
     "config": (["--config=absent.py"], "No such file or directory: 'absent"),
-    "data": (["--config.data.path=/absent"], "/absent"),
+    "data": (
+        ["--config.data.path=/absent"],
+        "'/absent': no such folder of pictures; name yours with --config.data",
+    ),
     "batch": (["--config.data.batch_size=0"], "batch_size must be at least 1"),
     "steps": (["--config.steps=0"], "steps must be at least 1, got 0"),
     "keep": (["--config.checkpoint.keep=0"], "keep must be at least 1, got 0"),
@@ -188,6 +194,11 @@ def test_mistakes_are_one_line(train, tmp_path):
       assert error.startswith("error: "), name
       assert MISTAKES[name][1] in error, name
   assert not list(tmp_path.iterdir())
+
+
+def test_help_is_no_failure(train, tmp_path):
+  text = finish(train(tmp_path, "--help"))
+  assert "python -m tests.toy_stage --config=" in text
 
 
 def test_another_run_is_refused(train, tmp_path):
@@ -265,6 +276,7 @@ def test_a_signal_saves(train, tmp_path, number, code):
   wait_for_step(process, tmp_path / "cut", 5)
   process.send_signal(number)
   text = finish(process, code)
+  assert f"{number.name}: stopping after this step; again: at once\n" in text
   step = checkpoint.latest_step(tmp_path / "cut")
   assert f"{number.name}: stopped after step {step} of 1000000, saved" in text
   steps = f"--config.steps={step + 2}"

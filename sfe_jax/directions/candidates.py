@@ -148,7 +148,8 @@ def labelled(
   paths = [paths[i] for i in order]
   table.of(paths)
   pictures = images.Pictures(paths, networks.generator.resolution)
-  latents, readable = [], iter(pictures)
+  bar = tqdm.tqdm(pictures, total=len(paths), unit="picture", desc="encoding")
+  latents, readable = [], iter(bar)
   while batch := list(itertools.islice(readable, _BATCH)):
     latents.append(_encode(e4e, variables, np.stack(batch)))
   if not latents:

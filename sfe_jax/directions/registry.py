@@ -141,7 +141,8 @@ class Registry:
       raise UserError(
           f"unknown direction {name!r}"
           + (f"; did you mean {names}?" if names else "")
-          + "; list them all with `python -m sfe_jax.edit --list_edits`"
+          + "; list them all with `python -m sfe_jax.edit --list_edits"
+          + f" --weights {self._folder}`"
       )
     return self._entries[key]
 

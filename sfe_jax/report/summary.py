@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -228,9 +229,19 @@ def _list(lines: Sequence[Description]) -> str:
   return page.table(["edit", "strengths", "found by", "effect"], rows)
 
 
+def _left_out(out: pathlib.Path) -> str:
+  """Why labels and directions did not become edits."""
+  report = _json(out / "editor" / "directions" / search.REPORT)
+  rows = [[name, reason] for name, reason in report["left_out"].items()]
+  if not rows:
+    return ""
+  return page.details("left out", page.table(["direction", "why"], rows))
+
+
 def command(out: pathlib.Path, line: Description, picture: str) -> str:
   """A command that edits `picture` with a direction."""
-  words = ["python", "-m", "sfe_jax.edit", "--weights", str(out / "editor")]
+  words = [sys.executable, "-m", "sfe_jax.edit"]
+  words += ["--weights", str(out / "editor")]
   words += ["--image", picture]
   words += ["--edit", f"{line.name}={line.high or line.low:g}", "--grid"]
   return shlex.join([*words, "--out", str(out / "edited")])
@@ -282,6 +293,7 @@ def write(folder: str | os.PathLike) -> tuple[pathlib.Path, pathlib.Path]:
       page.heading("Edits"),
       page.flow(*(page.picture(s.sheet(), s.caption) for s in strips)),
       page.details("all edits", _list(lines)),
+      _left_out(out),
       page.heading("Samples of the generator"),
       page.picture(made.sheet(), made.caption),
       page.heading("Training"),
