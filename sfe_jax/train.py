@@ -2,11 +2,12 @@ r"""Trains what a config describes.
 
   python -m sfe_jax.train --config=configs/ffhq_phase1.py --workdir=W1
 
-`--config=FILE:VARIANT` picks a variant, `--config.KEY=VALUE` changes a value.
-The same command goes on after an interruption.  On a TPU pod or under SLURM add
---distributed and run it in every process; elsewhere --coordinator, --processes
-and --process.  Exit code: 0 done, or saved after SIGTERM; 2 wrong usage or a
-loss that is not finite; 130 saved after Ctrl-C (of a single process).
+`--config=FILE:VARIANT` picks a variant, `--config.KEY=VALUE` changes a value;
+without --workdir the run is in out/FILE or out/FILE_VARIANT.  The same command
+goes on after an interruption.  On a TPU pod or under SLURM add --distributed
+and run it in every process; elsewhere --coordinator, --processes and --process.
+Exit code: 0 done, or saved after SIGTERM; 2 wrong usage or a loss that is not
+finite; 130 saved after Ctrl-C (of a single process).
 """
 
 import os
@@ -63,10 +64,18 @@ def _check(config: ConfigDict) -> None:
       raise UserError(f"optimizer.{key} must be above 0, got {value}")
 
 
-def _plan(config: ConfigDict) -> str:
+def _folder() -> str:
+  """The run's folder: as given, or named after its config."""
+  if FLAGS.workdir:
+    return FLAGS.workdir
+  file, _, variant = FLAGS["config"].config_filename.partition(":")
+  stem = pathlib.Path(file).stem
+  return os.path.join("out", f"{stem}_{variant}" if variant else stem)
+
+
+def _plan(config: ConfigDict, folder: str) -> str:
   """What would run, for people."""
-  folder = FLAGS.workdir and pathlib.Path(FLAGS.workdir).absolute()
-  step = checkpoint.latest_step(folder) if folder else None
+  step = checkpoint.latest_step(folder)
   if step is None:
     start = "from the start"
   elif step < config.steps:
@@ -88,7 +97,7 @@ def _plan(config: ConfigDict) -> str:
   return (
       f"{config}\n"
       f"stage    {config.stage}\n"
-      f"workdir  {folder or 'to be named with --workdir'}\n"
+      f"workdir  {os.path.abspath(folder)}\n"
       f"pictures {pictures}\n"
       f"steps    {config.steps}, {start}\n"
       f"on       {where}\n"
@@ -147,7 +156,9 @@ def define_flags() -> None:
   config_flags.DEFINE_config_file(
       "config", None, "Config file, see configs/.", lock_config=True
   )
-  flags.DEFINE_string("workdir", None, "Folder of the run.")
+  flags.DEFINE_string(
+      "workdir", None, "Folder of the run; default out/NAME of the config."
+  )
   flags.DEFINE_bool("dry_run", False, "Print what would run and stop.")
   flags.DEFINE_bool(
       "distributed",
@@ -163,12 +174,10 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   config = _config()
   _check(config)
-  if FLAGS.workdir:
-    workdir.check_config(FLAGS.workdir, config)
-  elif not FLAGS.dry_run:
-    raise UserError("name a folder for the run with --workdir")
+  folder = _folder()
+  workdir.check_config(folder, config)
   if FLAGS.dry_run:
-    sys.stdout.write(_plan(config))
+    sys.stdout.write(_plan(config, folder))
     return 0
   where = (FLAGS.coordinator, FLAGS.processes, FLAGS.process)
   if FLAGS.distributed or any(x is not None for x in where):
@@ -189,9 +198,9 @@ def main(_: Sequence[str]) -> int:
   # Before slow work: it may be missing.
   batches, held_out, pictures = _open_data(config)
   stage = stages.build(config)
-  workdir.start(FLAGS.workdir, config, stage, pictures)
-  stopped = loop.run(stage, config, FLAGS.workdir, batches, held_out)
-  workdir.write_weights(FLAGS.workdir, stage)
+  workdir.start(folder, config, stage, pictures)
+  stopped = loop.run(stage, config, folder, batches, held_out)
+  workdir.write_weights(folder, stage)
   return 130 if stopped == signal.SIGINT else 0
 
 

@@ -140,7 +140,7 @@ def test_a_dry_run_starts_nothing(train, tmp_path):
   ))
   assert "process 1 of 2, coordinator pod:1" in text
   text = finish(train("", "--dry_run", "--config.data.path=absent"))
-  assert "workdir  to be named with --workdir" in text
+  assert f"workdir  {ROOT}/out/toy_stage\n" in text
   assert "pictures absent, which is missing" in text
 
 
@@ -152,7 +152,6 @@ MISTAKES = {
     "inner key": (["--config.data.foo=3"], "no such key in the config: 'foo'"),
     "type": (["--config.steps=many"], "--config.steps=many: invalid literal"),
     "positional": (["steps=3"], "unexpected argument 'steps=3'"),
-    "workdir": (["--workdir="], "name a folder for the run with --workdir"),
     "variant": ([f"{CONFIG}:huge"], "no variant 'huge'"),
     "config": (["--config=absent.py"], "No such file or directory: 'absent"),
     "data": (
