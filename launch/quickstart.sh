@@ -28,4 +28,4 @@ else
     --edit hair_light=4)
 fi
 "$python" -m sfe_jax.edit "${what[@]}" --inversion --grid --out $out
-echo "look at $out/grid.png"
+echo "look at $root/$out/grid.png"
