@@ -62,7 +62,9 @@ def run(
       while isinstance(error, Exception) and error.args:
         error = error.args[0]
       _fail(f"no such key in the config: {' '.join(str(error).split())}")
-    except SystemExit:  # absl calls --help a failure
+    except SystemExit as error:  # absl calls --help a failure
+      if _in_config_file(error):
+        raise
       sys.exit(0)
     if len(rest) > 1:
       _fail(f"unexpected argument {rest[1]!r}; --help lists the flags")

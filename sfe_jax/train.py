@@ -65,10 +65,17 @@ def _check(config: ConfigDict) -> None:
 
 
 def _folder() -> str:
-  """The run's folder: as given, or named after its config."""
+  """The run's folder: as given, or named after its config.
+
+  Raises:
+    UserError: several processes, and none is given.
+  """
   if FLAGS.workdir:
     return FLAGS.workdir
-  file, _, variant = FLAGS["config"].config_filename.partition(":")
+  if FLAGS.distributed or FLAGS.coordinator:
+    raise UserError("name a folder that all processes see with --workdir")
+  name = config_flags.get_config_filename(FLAGS["config"])
+  file, _, variant = name.partition(":")
   stem = pathlib.Path(file).stem
   return os.path.join("out", f"{stem}_{variant}" if variant else stem)
 

@@ -152,6 +152,10 @@ MISTAKES = {
     "inner key": (["--config.data.foo=3"], "no such key in the config: 'foo'"),
     "type": (["--config.steps=many"], "--config.steps=many: invalid literal"),
     "positional": (["steps=3"], "unexpected argument 'steps=3'"),
+    "pod": (
+        ["--workdir=", "--coordinator=a:1", "--processes=2", "--process=0"],
+        "name a folder that all processes see with --workdir",
+    ),
     "variant": ([f"{CONFIG}:huge"], "no variant 'huge'"),
     "config": (["--config=absent.py"], "No such file or directory: 'absent"),
     "data": (
