@@ -143,7 +143,7 @@ def toy_r1_gamma(size: int) -> float:
 
 def toy_data(c: ConfigDict, size: int, batch_size: int) -> None:
   """The drawn faces."""
-  c.data.path = "data/faces"  # python -m sfe_jax.domains --dst data/faces
+  c.data.path = "data/faces"  # python -m sfe_jax.drawn_faces --dst data/faces
   c.data.resolution = size
   c.data.batch_size = batch_size
   c.data.threads = 1

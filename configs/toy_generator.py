@@ -1,6 +1,6 @@
 """A small StyleGAN2 for the drawn faces, or for any folder of pictures.
 
-  python -m sfe_jax.domains --dst data/faces --count 50000 --size 32
+  python -m sfe_jax.drawn_faces --dst data/faces --count 50000 --size 32
   python -m sfe_jax.train --config=configs/toy_generator.py --workdir=G
 
 Hardware: 2 CPU cores, about 2 hours.  Leaves G/weights/generator (averaged)

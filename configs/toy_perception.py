@@ -1,6 +1,6 @@
 """A small network that perceives the drawn faces, or any folder of pictures.
 
-  python -m sfe_jax.domains --dst data/faces --count 50000 --size 32
+  python -m sfe_jax.drawn_faces --dst data/faces --count 50000 --size 32
   python -m sfe_jax.train --config=configs/toy_perception.py --workdir=P
 
 Hardware: 2 CPU cores, some 20 minutes.  On held-out faces it then sees glasses

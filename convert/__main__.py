@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from convert import export, importer
-from sfe_jax import runtime, trained
+from sfe_jax import command_line
 from sfe_jax.errors import UserError
+from sfe_jax.storage import runs
 
 FLAGS = flags.FLAGS
 
@@ -46,7 +47,7 @@ def main(_: Sequence[str]) -> int:
   if FLAGS.export:
     if len(FLAGS.src) > 1:
       raise UserError("--export takes one --src, a weight folder or a run")
-    if trained.is_run(FLAGS.src[0]):
+    if runs.is_run(FLAGS.src[0]):
       export.export_run(FLAGS.src[0], FLAGS.dst, FLAGS.step)
     elif FLAGS.step is not None:
       raise UserError(f"--step is of a training run, {FLAGS.src[0]} is none")
@@ -58,4 +59,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

@@ -15,9 +15,9 @@ from absl import logging
 from convert import official
 from convert.family import Family
 from convert.rules import directions, discriminator, e4e, mappers
-from sfe_jax import atomic, checkpoint, trained, weights
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
+from sfe_jax.storage import atomic, checkpoints, runs, weights
 
 # Official files that hold several networks: {file: {network: container}}.
 _BUNDLES = {
@@ -97,11 +97,11 @@ def export_run(
     UserError: no run, no such checkpoint, or a network without official layout.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
-  names = trained.names(src)
-  step = checkpoint.latest_step(src) if step is None else step
+  names = runs.names(src)
+  step = checkpoints.latest_step(src) if step is None else step
   for name in names:
     _family(name)
-  found = {name: trained.read(src, name, step) for name in names}
+  found = {name: runs.read(src, name, step) for name in names}
   dst.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=dst, prefix=".") as part:
     networks = find(src / "weights")

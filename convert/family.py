@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from convert import mapping
-from sfe_jax import weights
 from sfe_jax.errors import UserError
+from sfe_jax.storage import weights
 
 State = Mapping[str, np.ndarray]
 

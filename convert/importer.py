@@ -17,8 +17,8 @@ from absl import logging
 
 from convert import official, reader
 from convert.mapping import Converted, flatten
-from sfe_jax import weights
 from sfe_jax.errors import UserError
+from sfe_jax.storage import weights
 
 _SKIPPED_SUFFIXES = frozenset({
     ".csv", ".dat", ".html", ".jpg", ".json", ".md", ".png", ".py", ".txt",

@@ -17,20 +17,20 @@ from absl import logging
 from convert.family import Family
 from convert.mapping import Converted
 from convert.rules import (
-    directions,
-    discriminator,
-    e4e,
-    inception,
-    inverter,
-    iresnet,
-    irse,
-    lpips,
-    mappers,
-    resnet,
-    stylegan2,
+  directions,
+  discriminator,
+  e4e,
+  inception,
+  inverter,
+  iresnet,
+  irse,
+  lpips,
+  mappers,
+  resnet,
+  stylegan2,
 )
-from sfe_jax import weights
 from sfe_jax.errors import UserError
+from sfe_jax.storage import weights
 
 # Ordered: where signatures overlap the first wins.
 FAMILIES: tuple[Family, ...] = (

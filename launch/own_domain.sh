@@ -4,7 +4,7 @@
 #   bash launch/own_domain.sh photos out/mine
 #   bash launch/own_domain.sh photos out/mine --labels photos/labels.csv
 #
-#   --labels FILE  a CSV file with a row per picture, see sfe_jax/labels.py: its
+#   --labels FILE  a CSV file with a row per picture, see sfe_jax/storage/labels.py: its
 #                  columns become edits; without, edits are found unnamed
 #   --size N       pixels, 16, 32, 64, ... 1024; default 32 on a CPU, else 64
 #   --steps N      at most N steps per stage: tries the chain in minutes

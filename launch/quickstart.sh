@@ -21,7 +21,7 @@ if [ -n "$weights" ]; then
   what=(--weights "$weights" --image "$picture" --edit age=5)
 else
   # Of another seed than those that the weights were trained on.
-  "$python" -m sfe_jax.domains --dst $out/faces --count 6 --size 32 \
+  "$python" -m sfe_jax.drawn_faces --dst $out/faces --count 6 --size 32 \
     --seed 1 --processes 1
   what=(--weights toy --dir $out/faces/000 --batch_size 6 --format png
     --separately --edit smile=6 --edit glasses=3 --edit age=3 --edit skin=2

@@ -64,7 +64,7 @@ measure() {
     --edit "age=$(strength age)"
 }
 
-run "$python" -m sfe_jax.domains --dst "$test" --count $pictures \
+run "$python" -m sfe_jax.drawn_faces --dst "$test" --count $pictures \
   --size "$size" --seed $seed
 measure "e4e" "$out/editor" --method e4e
 measure "SFE" "$out/editor"
@@ -97,5 +97,5 @@ for kind in inversion smile glasses age truth; do
   for file in "${measured[@]}"; do files+=("$tables/$file.$kind.json"); done
 done
 if [ -z "$dry_run" ]; then
-  "$python" -m sfe_jax.metrics.table "${files[@]}" | tee "$tables/tables.md"
+  "$python" -m sfe_jax.metrics.tables "${files[@]}" | tee "$tables/tables.md"
 fi

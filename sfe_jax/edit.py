@@ -21,12 +21,13 @@ import numpy as np
 import tqdm
 from absl import flags, logging
 
-from sfe_jax import images, runtime, trained, weights
+from sfe_jax import command_line
 from sfe_jax.architecture import Architecture
 from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import images, runs, weights
 
 FLAGS = flags.FLAGS
 
@@ -152,7 +153,7 @@ def _range(low: float | None, high: float | None) -> str:
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    folder = trained.weight_folder(FLAGS.weights)
+    folder = runs.weight_folder(FLAGS.weights)
     generator = weights.module(folder / "generator", Generator)
   else:
     folder = FLAGS.weights or "weights"
@@ -351,4 +352,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

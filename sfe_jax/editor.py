@@ -17,15 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sfe_jax import directions, images, pipeline, runtime, trained, weights
+from sfe_jax import command_line, directions, pipeline
 from sfe_jax.architecture import Architecture, Models, Weights
 from sfe_jax.directions import families, files
 from sfe_jax.errors import UserError
+from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.feature_editor import FeatureEditor
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
+from sfe_jax.storage import runs, weights
 
 Strength = float | np.ndarray | Sequence[float]
 
@@ -86,7 +88,7 @@ class Editor:
     """Use `load` or `random` unless you hold networks already."""
     if batch_size < 1:
       raise UserError(f"batch_size must be at least 1, got {batch_size}")
-    runtime.enable_compilation_cache()
+    command_line.enable_compilation_cache()
     models.check()
     self.models = models
     self.weights = weights
@@ -133,7 +135,7 @@ class Editor:
     Raises:
       UserError: a network is missing, damaged or does not fit the others.
     """
-    folder = trained.weight_folder(folder)
+    folder = runs.weight_folder(folder)
     if unknown := sorted(set(without) - set(OPTIONAL)):
       raise UserError(
           f"an editor can do without {' and '.join(OPTIONAL)}, not without"
@@ -148,7 +150,7 @@ class Editor:
           f" python -m convert --src FILE --dst {folder}"
           + _ways_without(missing)
       )
-    runtime.enable_compilation_cache()
+    command_line.enable_compilation_cache()
     modules, variables = dict.fromkeys(_NETWORKS), {}
     for name in wanted:
       network = _NETWORKS[name]
@@ -174,7 +176,7 @@ class Editor:
       **options: Any,
   ) -> "Editor":
     """An editor with random weights: for trying the pipeline, not photos."""
-    runtime.enable_compilation_cache()
+    command_line.enable_compilation_cache()
     models = architecture.build(dtype)
     variables = {
         name: jax.device_put(weights.random(getattr(models, name), seed))
@@ -326,7 +328,7 @@ class Editor:
 
 def _invert(models: Models, weights: Weights, batch: jax.Array) -> Inversion:
   if batch.dtype == jnp.uint8:
-    batch = images.to_float(batch)
+    batch = layers.to_float(batch)
   return pipeline.invert(models, weights, batch)
 
 

@@ -10,7 +10,7 @@ r"""Measures how well pictures are inverted and edited; writes one JSON file.
 inversion: L2, perceptual distance, MS-SSIM, identity and FID of inversions.
 editing: FID of edited pictures to pictures that have the attribute by nature.
 truth: errors of edits against the true edited picture, on drawn faces.
-`python -m sfe_jax.metrics.table *.json` makes tables.  Exit code: 0 done (what
+`python -m sfe_jax.metrics.tables *.json` makes tables.  Exit code: 0 done (what
 could not be read is counted), 2 wrong usage.
 """
 
@@ -28,18 +28,19 @@ from typing import Any
 import jax
 from absl import flags, logging
 
-from sfe_jax import atomic, images, labels, runtime, trained, weights
+from sfe_jax import command_line
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
-from sfe_jax.images import Pictures
 from sfe_jax.metrics import judge as judging
 from sfe_jax.metrics import protocols, truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, Method, StyleFeatureEditor
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import atomic, images, labels, runs, weights
+from sfe_jax.storage.images import Pictures
 
 FLAGS = flags.FLAGS
 
@@ -295,8 +296,8 @@ def main(_: Sequence[str]) -> int:
     raise UserError("--without is for --method sfe")
   if os.path.isdir(FLAGS.out):
     raise UserError(f"--out {FLAGS.out} is a folder; name a JSON file")
-  folder = trained.weight_folder(FLAGS.weights)
-  networks = trained.weight_folder(FLAGS.networks or folder)
+  folder = runs.weight_folder(FLAGS.weights)
+  networks = runs.weight_folder(FLAGS.networks or folder)
   generator = weights.module(folder / "generator", Generator)
   job = _JOBS[FLAGS.protocol](generator.resolution)
   directions = registry(folder, generator, FLAGS.domain)
@@ -348,4 +349,4 @@ def _circumstances() -> dict[str, Any]:
 _JOBS = {"inversion": _inversion, "editing": _editing, "truth": _truth}
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

@@ -17,9 +17,11 @@ import jax
 import numpy as np
 from absl import flags, logging
 
-from sfe_jax import atomic, runtime, trained, weights, writers
+from sfe_jax import command_line
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
+from sfe_jax.storage import atomic, weights
+from sfe_jax.training import recorder
 
 FLAGS = flags.FLAGS
 _DIRECTIONS = "directions"
@@ -79,15 +81,15 @@ def tell(runs: Sequence[str], dst: str) -> None:
   if len({run.name for run in runs}) < len(runs):
     raise UserError("two --run have the same last part, which names the files")
   for run in runs:
-    trained.document(run)
+    runs.document(run)
     about = {
         name: json.loads((run / f"{name}.json").read_text())
         for name in ("config", "run")
     }
     atomic.write_json(target / f"{run.name}.json", about)
-    if (run / writers.CURVES).exists():
+    if (run / recorder.CURVES).exists():
       with atomic.replacing(target / f"{run.name}.jsonl") as part:
-        shutil.copyfile(run / writers.CURVES, part)
+        shutil.copyfile(run / recorder.CURVES, part)
 
 
 def define_flags() -> None:
@@ -110,4 +112,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

@@ -21,8 +21,10 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from sfe_jax import checkpoint, parallel, runtime, workdir
+from sfe_jax import command_line, devices
 from sfe_jax.errors import UserError
+from sfe_jax.storage import checkpoints
+from sfe_jax.training import workdir
 
 FLAGS = flags.FLAGS
 _PRECISIONS = ("default", "high", "highest")
@@ -32,8 +34,8 @@ _LEAST = {
     "log.every": 0,
     "log.grid_every": 0,
     "log.validate_every": 0,
-    "checkpoint.every": 0,
-    "checkpoint.keep": 1,
+    "checkpoints.every": 0,
+    "checkpoints.keep": 1,
 }
 
 
@@ -82,7 +84,7 @@ def _folder() -> str:
 
 def _plan(config: ConfigDict, folder: str) -> str:
   """What would run, for people."""
-  step = checkpoint.latest_step(folder)
+  step = checkpoints.latest_step(folder)
   if step is None:
     start = "from the start"
   elif step < config.steps:
@@ -188,7 +190,7 @@ def main(_: Sequence[str]) -> int:
     return 0
   where = (FLAGS.coordinator, FLAGS.processes, FLAGS.process)
   if FLAGS.distributed or any(x is not None for x in where):
-    parallel.initialize(*where)
+    devices.initialize(*where)
   if config.compute.precision not in _PRECISIONS:
     raise UserError(
         f"compute.precision must be one of {', '.join(_PRECISIONS)}, got"
@@ -200,7 +202,7 @@ def main(_: Sequence[str]) -> int:
       jax.device_count(), jax.devices()[0].device_kind,
       jax.process_index(), jax.process_count(),
   )
-  from sfe_jax import loop, stages
+  from sfe_jax.training import loop, stages
 
   # Before slow work: it may be missing.
   batches, held_out, pictures = _open_data(config)
@@ -212,4 +214,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

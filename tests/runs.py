@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from sfe_jax import images
+from sfe_jax.storage import images
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sfe_jax import augment
+from sfe_jax.training import augment
 from tests import tiny
 
 N, SIZE = 64, 16

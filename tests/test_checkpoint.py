@@ -16,11 +16,13 @@ import numpy as np
 import portpicker
 import pytest
 
-from sfe_jax import checkpoint, optim, parallel, weights
-from sfe_jax.checkpoint import Checkpoints
+from sfe_jax import devices
 from sfe_jax.errors import UserError
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
-from sfe_jax.state import TrainState
+from sfe_jax.storage import checkpoints, weights
+from sfe_jax.storage.checkpoints import Checkpoints
+from sfe_jax.training import optim
+from sfe_jax.training.state import TrainState
 
 
 def counting():
@@ -64,17 +66,17 @@ def kept(workdir):
 def saved(tmp_path):
   """A folder with checkpoints 1 and 2."""
   data = counting()
-  with Checkpoints(tmp_path) as checkpoints:
+  with Checkpoints(tmp_path) as opened:
     for step in (1, 2):
       next(data)
-      checkpoints.save(step, state(step), data, {"x": step / 3})
+      opened.save(step, state(step), data, {"x": step / 3})
   return tmp_path
 
 
 def test_everything_comes_back(saved):
   data = counting()
-  with Checkpoints(saved) as checkpoints:
-    found = checkpoints.restore(state(), data)
+  with Checkpoints(saved) as opened:
+    found = opened.restore(state(), data)
   assert found.step == 2 and found.has_data
   same(found.state, state(2))
   assert all(type(x) is np.ndarray for x in jax.tree.leaves(found.state))
@@ -83,26 +85,26 @@ def test_everything_comes_back(saved):
 
 
 def test_nothing_to_restore(tmp_path):
-  assert checkpoint.latest_step(tmp_path) is None
+  assert checkpoints.latest_step(tmp_path) is None
   assert not list(tmp_path.iterdir())
-  with Checkpoints(tmp_path) as checkpoints:
-    assert checkpoints.restore(state(), counting()) is None
+  with Checkpoints(tmp_path) as opened:
+    assert opened.restore(state(), counting()) is None
 
 
 def test_last_and_best_are_kept(tmp_path):
   losses = {1: 5.0, 2: 0.5, 3: None, 4: 3.0, 5: None}
-  with Checkpoints(tmp_path, keep=2) as checkpoints:
+  with Checkpoints(tmp_path, keep=2) as opened:
     for step, loss in losses.items():
       metrics = loss and {"loss": loss, "other": -step}
-      checkpoints.save(step, state(), counting(), {}, metrics)
+      opened.save(step, state(), counting(), {}, metrics)
   assert kept(tmp_path) == [2, 4, 5]
-  with Checkpoints(tmp_path, keep=2) as checkpoints:
-    assert not checkpoints.is_best({"loss": 0.6})
-    assert checkpoints.is_best({"loss": 0.4})
-    checkpoints.save(6, state(), counting(), {}, {"loss": 0.6})
+  with Checkpoints(tmp_path, keep=2) as opened:
+    assert not opened.is_best({"loss": 0.6})
+    assert opened.is_best({"loss": 0.4})
+    opened.save(6, state(), counting(), {}, {"loss": 0.6})
   assert kept(tmp_path) == [2, 5, 6]
-  with Checkpoints(tmp_path, keep=1, best="other") as checkpoints:
-    checkpoints.save(7, state(), counting(), {}, {"loss": 0.1, "other": 0})
+  with Checkpoints(tmp_path, keep=1, best="other") as opened:
+    opened.save(7, state(), counting(), {}, {"loss": 0.1, "other": 0})
   assert kept(tmp_path) == [2, 7]
 
 
@@ -111,17 +113,17 @@ def test_a_state_that_is_not_finite_is_never_saved(saved, bad):
   broken = state(3)
   broken.params["conv"]["bias"][1] = bad
   with (
-      Checkpoints(saved) as checkpoints,
+      Checkpoints(saved) as opened,
       pytest.raises(UserError, match="params/conv/bias is not .* step 3; .* 2"),
   ):
-    checkpoints.save(3, broken, counting(), {})
+    opened.save(3, broken, counting(), {})
   assert kept(saved) == [1, 2]
 
 
 def test_another_model_is_named(saved):
-  with Checkpoints(saved) as checkpoints:
+  with Checkpoints(saved) as opened:
     with pytest.raises(UserError) as error:
-      checkpoints.restore(state(width=8), counting())
+      opened.restore(state(width=8), counting())
     message = str(error.value)
     assert f"{saved}/checkpoints/2 is a checkpoint of another model" in message
     assert (
@@ -130,32 +132,32 @@ def test_another_model_is_named(saved):
     ) in message
     assert "more; use the config" in message
     with pytest.raises(UserError, match="step is int32.. there and float32"):
-      checkpoints.restore(state().replace(step=np.float32(0)), counting())
+      opened.restore(state().replace(step=np.float32(0)), counting())
     with pytest.raises(UserError, match="disc_params/dense/.* absent in"):
-      checkpoints.restore(state().replace(disc_params=None), counting())
+      opened.restore(state().replace(disc_params=None), counting())
 
 
 def test_damage_is_named(saved):
   shutil.rmtree(saved / "checkpoints/2/state/d")
   os.remove(saved / "checkpoints/2/state/manifest.ocdbt")
   with (
-      Checkpoints(saved) as checkpoints,
+      Checkpoints(saved) as opened,
       pytest.raises(UserError, match="checkpoints/2: damaged .*delete this"),
   ):
-    checkpoints.restore(state(), counting())
+    opened.restore(state(), counting())
   with pytest.raises(UserError, match="checkpoints/2: damaged"):
-    checkpoint.read_state(saved)
+    checkpoints.read_state(saved)
   shutil.rmtree(saved / "checkpoints/2")
-  with Checkpoints(saved) as checkpoints:
-    assert checkpoints.restore(state(), counting()).step == 1
+  with Checkpoints(saved) as opened:
+    assert opened.restore(state(), counting()).step == 1
 
 
 def test_unfinished_saves_do_not_count(saved):
   (saved / "checkpoints/3.orbax-checkpoint-tmp/state").mkdir(parents=True)
-  assert checkpoint.latest_step(saved) == 2
-  with Checkpoints(saved) as checkpoints:
-    assert checkpoints.restore(state(), counting()).step == 2
-    checkpoints.save(3, state(3), counting(), {})
+  assert checkpoints.latest_step(saved) == 2
+  with Checkpoints(saved) as opened:
+    assert opened.restore(state(), counting()).step == 2
+    opened.save(3, state(3), counting(), {})
   assert kept(saved) == [2, 3]
 
 
@@ -163,43 +165,43 @@ def test_another_number_of_processes_gets_the_state_only(saved):
   path = saved / "checkpoints/2/meta/metadata"
   path.write_text(json.dumps(json.loads(path.read_text()) | {"processes": 2}))
   data = counting()
-  with Checkpoints(saved) as checkpoints:
-    found = checkpoints.restore(state(), data)
+  with Checkpoints(saved) as opened:
+    found = opened.restore(state(), data)
   same(found.state, state(2))
   assert not found.has_data and next(data) == 0
 
 
 def test_parts_are_read(saved):
-  found = checkpoint.read_state(saved)
+  found = checkpoints.read_state(saved)
   assert found.keys() == {"step", "params", "model_state"}
   assert found["step"] == 2
   same(found["params"], state(2).params)
-  found = checkpoint.read_state(saved, 1, ["disc_params"])
+  found = checkpoints.read_state(saved, 1, ["disc_params"])
   same(found, {"disc_params": state(1).disc_params})
   with pytest.raises(UserError, match=r"no checkpoint 7, only \[1, 2\]"):
-    checkpoint.read_state(saved, 7)
+    checkpoints.read_state(saved, 7)
   with pytest.raises(UserError, match="holds no checkpoint: train first"):
-    checkpoint.read_state(saved / "checkpoints")
+    checkpoints.read_state(saved / "checkpoints")
 
 
 def test_training_may_go_on_while_it_saves(tmp_path):
   """The next step reuses the memory that is being written."""
-  step = parallel.pmap(lambda x: jnp.sin(x) + 1.0, donate_state=True)
-  x = parallel.replicate({"x": np.ones(10_000_000, np.float32)})
-  with Checkpoints(tmp_path) as checkpoints:
+  step = devices.pmap(lambda x: jnp.sin(x) + 1.0, donate_state=True)
+  x = devices.replicate({"x": np.ones(10_000_000, np.float32)})
+  with Checkpoints(tmp_path) as opened:
     x = step(x["x"])
-    want = np.array(parallel.unreplicate(x))
-    checkpoints.save(1, {"x": parallel.unreplicate(x)}, counting(), {})
+    want = np.array(devices.unreplicate(x))
+    opened.save(1, {"x": devices.unreplicate(x)}, counting(), {})
     for _ in range(3):
       x = step(x)
   assert np.ptp(np.asarray(x)) == 0 and np.asarray(x)[0, 0] != want[0]
-  found = checkpoint.read_state(tmp_path, names=["x"])
+  found = checkpoints.read_state(tmp_path, names=["x"])
   np.testing.assert_array_equal(found["x"], want)
 
 
 def one_of_two(process, address, workdir):
   """Saves and restores with the other; process 0 has other weights to save."""
-  parallel.initialize(address, 2, int(process))
+  devices.initialize(address, 2, int(process))
   mkdir = os.mkdir
 
   def slow(*args, **kwargs):
@@ -212,10 +214,10 @@ def one_of_two(process, address, workdir):
     os.mkdir = slow
   data = counting()
   next(data)
-  with Checkpoints(workdir) as checkpoints:
-    checkpoints.save(1, state(1), data, {})
-  with Checkpoints(workdir) as checkpoints:
-    found = checkpoints.restore(state(), data := counting())
+  with Checkpoints(workdir) as opened:
+    opened.save(1, state(1), data, {})
+  with Checkpoints(workdir) as opened:
+    found = opened.restore(state(), data := counting())
   assert found.has_data and next(data) == 1
   same(found.state, state(1))
 

@@ -12,14 +12,16 @@ from jax import config as jax_config
 from ml_collections import ConfigDict, config_flags
 
 from configs import common
-from sfe_jax import images, runtime, stages, train, weights
+from sfe_jax import command_line, train
 from sfe_jax.architecture import Architecture
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.iresnet import IResNet
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
-from sfe_jax.stages import generator, perception
+from sfe_jax.storage import images, weights
+from sfe_jax.training import stages
+from sfe_jax.training.stages import generator, perception
 from tests import cli, tiny, toy_stage
 
 PAPER = ("ffhq_phase1", "ffhq_phase2", "cars_phase1", "cars_phase2")
@@ -226,7 +228,7 @@ def test_every_key_is_read(name, places, tmp_path, monkeypatch):
   # What copies or prints the whole config reads nothing for a purpose.
   monkeypatch.setattr(train, "_config", lambda: config)
   monkeypatch.setattr(train.workdir, "start", lambda *args: None)
-  monkeypatch.setattr(runtime, "enable_compilation_cache", lambda: None)
+  monkeypatch.setattr(command_line, "enable_compilation_cache", lambda: None)
   monkeypatch.setattr(stages, "build", build)
   monkeypatch.setattr(weights, "init", fill)
   assert cli.run(train, "--workdir", tmp_path / "w") == 0

@@ -14,17 +14,17 @@ import pytest
 
 from convert import export, importer, official, reader
 from convert.rules import discriminator
-from sfe_jax import weights
 from sfe_jax.errors import UserError
 from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.storage import weights
 from tests import official_files, tiny
 from tests.tiny_official import (
-    NETWORKS,
-    STYLES,
-    W_DIM,
-    latent_avg,
-    lpips_halves,
-    state,
+  NETWORKS,
+  STYLES,
+  W_DIM,
+  latent_avg,
+  lpips_halves,
+  state,
 )
 
 ROOT = pathlib.Path(__file__).parents[1]

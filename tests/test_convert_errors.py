@@ -9,16 +9,16 @@ import sys
 import numpy as np
 import pytest
 
-from sfe_jax import weights
 from sfe_jax.errors import UserError
+from sfe_jax.storage import weights
 from tests import official_files, tiny
 from tests.tiny_official import (
-    NETWORKS,
-    editor_state,
-    latent_avg,
-    run,
-    state,
-    tree,
+  NETWORKS,
+  editor_state,
+  latent_avg,
+  run,
+  state,
+  tree,
 )
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from convert import export, importer
-from sfe_jax import weights
 from sfe_jax.directions import Registry
 from sfe_jax.errors import UserError
+from sfe_jax.storage import weights
 from tests import official_files
 from tests.tiny_official import (
-    STYLES,
-    W_DIM,
-    editor_state,
-    latent_avg,
-    lpips_halves,
-    run,
-    state,
-    tree,
+  STYLES,
+  W_DIM,
+  editor_state,
+  latent_avg,
+  lpips_halves,
+  run,
+  state,
+  tree,
 )
 
 write = official_files.write_torch

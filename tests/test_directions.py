@@ -7,19 +7,19 @@ import pytest
 
 from convert.rules import directions as rules
 from convert.rules import mappers as mapper_rules
-from sfe_jax import weights
 from sfe_jax.directions import (
-    LatentSpace,
-    Registry,
-    apply,
-    cars,
-    faces,
-    families,
-    with_zero_mapper,
+  LatentSpace,
+  Registry,
+  apply,
+  cars,
+  faces,
+  families,
+  with_zero_mapper,
 )
 from sfe_jax.directions.registry import TABLES
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
+from sfe_jax.storage import weights
 
 WIDTHS = (512,) * 10 + (256, 256, 128, 128, 64, 64, 32)
 SMALL = LatentSpace(10, (8, 8, 4), w_dim=8)

@@ -13,14 +13,15 @@ import jax
 import numpy as np
 import pytest
 
-from sfe_jax import Editor, images, labels, weights
+from sfe_jax import Editor
 from sfe_jax.architecture import Architecture
 from sfe_jax.directions import __main__ as program
 from sfe_jax.directions import candidates, files, ranges, search
 from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.perception import Perception
-from sfe_jax.stages import phase2
+from sfe_jax.storage import images, labels, weights
+from sfe_jax.training.stages import phase2
 from tests import cli, tiny, tiny_phases
 from tests.test_directions_fit import SCHEMA, cosine
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sfe_jax import labels
 from sfe_jax.directions import candidates, fit, ranges
+from sfe_jax.storage import labels
 
 SCHEMA = (
     labels.Column("smile", "continuous"),

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfe_jax import domains
-from sfe_jax.domains import folder
+from sfe_jax import drawn_faces
+from sfe_jax.drawn_faces import folder
 from sfe_jax.errors import UserError
 
 ENDS = {
     name: (a.choices[0], a.choices[-1]) if a.choices else (a.low, a.high)
-    for name, a in domains.ATTRIBUTES.items()
+    for name, a in drawn_faces.ATTRIBUTES.items()
 }
 SIZE = 64
 
 
 def faces(count, **changes):
   return [
-      domains.sample(3, i).replace(extra="none", **changes)
+      drawn_faces.sample(3, i).replace(extra="none", **changes)
       for i in range(count)
   ]
 
@@ -31,7 +31,7 @@ def faces(count, **changes):
 def change(face, name, size):
   """(size, size) largest difference in levels between an attribute's ends."""
   low, high = (
-      domains.draw(face.replace(**{name: value}), size).astype(int)
+      drawn_faces.draw(face.replace(**{name: value}), size).astype(int)
       for value in ENDS[name]
   )
   return np.abs(high - low).max(-1)
@@ -40,30 +40,30 @@ def change(face, name, size):
 def test_same_in_another_process():
   code = (
       "import hashlib; from sfe_jax import domains; print(hashlib.sha256("
-      "b''.join(domains.draw(domains.sample(4, i), 33).tobytes()"
+      "b''.join(drawn_faces.draw(drawn_faces.sample(4, i), 33).tobytes()"
       " for i in range(8))).hexdigest())"
   )
   there = subprocess.run(
       [sys.executable, "-c", code], capture_output=True, text=True, check=True
   )
   here = b"".join(
-      domains.draw(domains.sample(4, i), 33).tobytes() for i in range(8)
+      drawn_faces.draw(drawn_faces.sample(4, i), 33).tobytes() for i in range(8)
   )
   assert there.stdout.strip() == hashlib.sha256(here).hexdigest()
 
 
 def test_faces_are_distinct():
-  some = [domains.sample(seed, i) for seed in (0, 1) for i in range(60)]
-  assert len({domains.draw(face, 32).tobytes() for face in some}) == 120
+  some = [drawn_faces.sample(seed, i) for seed in (0, 1) for i in range(60)]
+  assert len({drawn_faces.draw(face, 32).tobytes() for face in some}) == 120
   one = some[0]
   assert not np.array_equal(
-      domains.draw(one, 32),
-      domains.draw(domains.Face(one.detail + 1, **one.attributes), 32),
+      drawn_faces.draw(one, 32),
+      drawn_faces.draw(drawn_faces.Face(one.detail + 1, **one.attributes), 32),
   )
 
 
 def test_population():
-  some = [domains.sample(5, i) for i in range(1500)]
+  some = [drawn_faces.sample(5, i) for i in range(1500)]
   assert 0.05 < np.mean([face.out_of_domain for face in some]) < 0.11
   names = ("smile", "glasses", "age", "hair_light", "gender", "yaw")
   values = np.array([[getattr(f, n) for n in names] for f in some])
@@ -113,10 +113,10 @@ def test_an_edit_leaves_the_background_alone(name):
 
 def test_small_is_the_reduced_large():
   for i in range(12):
-    face = domains.sample(6, i)
-    large = domains.draw(face, 128).astype(float)
+    face = drawn_faces.sample(6, i)
+    large = drawn_faces.draw(face, 128).astype(float)
     reduced = large.reshape(32, 4, 32, 4, 3).mean((1, 3))
-    small = domains.draw(face, 32)
+    small = drawn_faces.draw(face, 32)
     assert small.shape == (32, 32, 3) and small.dtype == np.uint8
     assert np.abs(reduced - small).mean() < 2
     assert np.abs(large - large.mean((0, 1))).mean() > 10
@@ -129,17 +129,17 @@ def test_small_is_the_reduced_large():
     (lambda f: f.replace(yaw="left"), "yaw is a number, not 'left'"),
     (lambda f: f.replace(hat="helmet"), "hat is one of none, cap.*'helmet'"),
     (lambda f: f.replace(grin=1), "no attribute grin; there are yaw, "),
-    (lambda f: domains.Face(-1), "seed of 0 or more, not -1"),
-    (lambda f: domains.draw(f, 16), "size is from 32 to 512, not 16"),
+    (lambda f: drawn_faces.Face(-1), "seed of 0 or more, not -1"),
+    (lambda f: drawn_faces.draw(f, 16), "size is from 32 to 512, not 16"),
 ])
 def test_what_is_refused(act, message):
   with pytest.raises(ValueError, match=message):
-    act(domains.sample(0, 0))
+    act(drawn_faces.sample(0, 0))
 
 
 def command(*args):
   return subprocess.run(
-      [sys.executable, "-m", "sfe_jax.domains", *map(str, args)],
+      [sys.executable, "-m", "sfe_jax.drawn_faces", *map(str, args)],
       capture_output=True,
       text=True,
       env={**os.environ, "JAX_PLATFORMS": "cpu"},
@@ -155,7 +155,7 @@ def labels(path):
 def read(row):
   """A row's face, without the seed of its details."""
   values = {}
-  for name, attribute in domains.ATTRIBUTES.items():
+  for name, attribute in drawn_faces.ATTRIBUTES.items():
     kind = {"binary": int, "categorical": str}.get(attribute.kind, float)
     values[name] = kind(row[name])
   return values
@@ -176,12 +176,12 @@ def test_command_writes_what_the_api_draws(tmp_path):
   ]
   assert len(rows) == 102
   for index, row in zip(range(950, 1052), rows):
-    face = domains.sample(7, index)
+    face = drawn_faces.sample(7, index)
     assert read(row) == face.attributes
     assert row["out_of_domain"] == str(int(face.out_of_domain))
     if index % 20 == 0:
       picture = np.asarray(Image.open(out / row["file"]))
-      np.testing.assert_array_equal(picture, domains.draw(face, 32))
+      np.testing.assert_array_equal(picture, drawn_faces.draw(face, 32))
 
 
 def test_a_folder_is_resumed_and_continued(tmp_path):

@@ -15,17 +15,20 @@ import pytest
 
 from configs import toy_e4e
 from convert import export, importer
-from sfe_jax import checkpoint, losses, parallel, stages
-from sfe_jax import weights as weight_files
+from sfe_jax import devices
 from sfe_jax.architecture import Architecture
+from sfe_jax.data.batch import Batch
 from sfe_jax.errors import UserError
+from sfe_jax.measures import losses
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
-from sfe_jax.stages import e4e
-from sfe_jax.state import Batch
-from sfe_jax.steps import Variant
-from tests import devices, runs, tiny
-from tests.devices import named
+from sfe_jax.storage import checkpoints
+from sfe_jax.storage import weights as weight_files
+from sfe_jax.training import stages
+from sfe_jax.training.stages import e4e
+from sfe_jax.training.step import Variant
+from tests import runs, tiny
+from tests.virtual_devices import beside, named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -60,13 +63,13 @@ def run(stage, variant=ALL):
   def step(state, frozen, batch, seed):
     return stage.step(variant, state, frozen, batch, jax.random.key(seed))
 
-  out = parallel.pmap(step)(
-      parallel.replicate(stage.state.replace(step=jnp.int32(STEP))),
-      parallel.replicate(stage.frozen),
-      parallel.split(Batch(tiny.pictures(N, SIZE))),
-      parallel.replicate(np.uint32(0)),
+  out = devices.pmap(step)(
+      devices.replicate(stage.state.replace(step=jnp.int32(STEP))),
+      devices.replicate(stage.frozen),
+      devices.split(Batch(tiny.pictures(N, SIZE))),
+      devices.replicate(np.uint32(0)),
   )
-  return parallel.unreplicate(out)
+  return devices.unreplicate(out)
 
 
 @functools.cache
@@ -90,14 +93,14 @@ def outputs():
         state.params, state.model_state, frozen, x, STEP, rng, True
     )
 
-  return parallel.unreplicate(parallel.pmap(forward)(jnp.zeros(1)))
+  return devices.unreplicate(devices.pmap(forward)(jnp.zeros(1)))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def two_devices(tmp_path_factory):
   """Computes on 2 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("two") / "out.npz"
-  yield from devices.beside("tests.test_e4e_stage", 2, out)
+  yield from beside("tests.test_e4e_stage", 2, out)
 
 
 def main(out):
@@ -276,15 +279,15 @@ def test_impossible_numbers_are_refused(name):
 def test_grid_and_scores():
   stage = build()
   args = (
-      parallel.replicate(stage.state),
-      parallel.replicate(stage.frozen),
-      parallel.split(Batch(tiny.pictures(N, SIZE))),
+      devices.replicate(stage.state),
+      devices.replicate(stage.frozen),
+      devices.split(Batch(tiny.pictures(N, SIZE))),
   )
-  columns = jax.eval_shape(parallel.pmap(stage.grid), *args)
+  columns = jax.eval_shape(devices.pmap(stage.grid), *args)
   picture = (1, N, SIZE, SIZE, 3)
   shapes = {name: x.shape for name, x in columns.items()}
   assert shapes == {"X": picture, "X^": picture}
-  scores = jax.eval_shape(parallel.pmap(stage.validate), *args)
+  scores = jax.eval_shape(devices.pmap(stage.validate), *args)
   shapes = {name: x.shape for name, x in scores.items()}
   assert shapes == {name: (1, N) for name in ("l2", "loss", "ms_ssim")}
 
@@ -322,7 +325,7 @@ def test_two_and_two_steps_are_four(tmp_path):
   assert list(runs.losses(whole)) == [1, 2, 3, 4]
   assert runs.losses(cut) == runs.losses(whole)
   states = [
-      checkpoint.read_state(tmp_path / name, names=list(vars(build().state)))
+      checkpoints.read_state(tmp_path / name, names=list(vars(build().state)))
       for name in ("whole", "cut")
   ]
   jax.tree.map(np.testing.assert_array_equal, *states)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfe_jax import Editor, edit, images
+from sfe_jax import Editor, edit
 from sfe_jax.errors import UserError
+from sfe_jax.storage import images
 from tests import cli, tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

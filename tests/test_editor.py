@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from sfe_jax import Editor, images, pipeline
+from sfe_jax import Editor, pipeline
 from sfe_jax.errors import UserError
+from sfe_jax.models import layers
+from sfe_jax.storage import images
 from tests import tiny
 
 W = {"age_test": 0, "smile_test": 1}
@@ -202,7 +204,7 @@ def test_bfloat16_is_close():
 
 def test_to_uint8_rounds():
   levels = np.arange(256, dtype=np.uint8)
-  again = images.to_uint8(images.to_float(levels))
+  again = images.to_uint8(layers.to_float(levels))
   np.testing.assert_array_equal(again, levels)
   values = np.array([-1.2, 1.2, (127.6 / 127.5) - 1])
   np.testing.assert_array_equal(images.to_uint8(values), [0, 255, 128])

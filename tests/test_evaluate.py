@@ -9,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sfe_jax import domains, images, labels
+from sfe_jax import drawn_faces
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.errors import UserError
-from sfe_jax.images import Pictures
-from sfe_jax.metrics import msssim, protocols, truth
+from sfe_jax.measures import msssim
+from sfe_jax.metrics import protocols, truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
 from sfe_jax.models.inception import Inception
 from sfe_jax.models.irse import ArcFace, identity_crop
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
+from sfe_jax.storage import images, labels
+from sfe_jax.storage.images import Pictures
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -360,9 +362,9 @@ def test_grid_goes_beyond_the_range_through_zero():
 
 def test_pairs_differ_in_one_attribute():
   (before, after), *_ = drawn("glasses", 1)
-  face = domains.sample(1, 0).replace(extra="none")
+  face = drawn_faces.sample(1, 0).replace(extra="none")
   for value, picture in ((0, before), (1, after)):
-    want = domains.draw(face.replace(glasses=value), SIZE)
+    want = drawn_faces.draw(face.replace(glasses=value), SIZE)
     np.testing.assert_array_equal(picture, want)
   for attribute in truth.CHANGES:
     ((before, after),) = drawn(attribute, 1)

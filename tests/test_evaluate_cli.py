@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfe_jax import Editor, evaluate, images, weights
+from sfe_jax import Editor, evaluate
 from sfe_jax.errors import UserError
-from sfe_jax.metrics import table, truth
+from sfe_jax.metrics import tables, truth
 from sfe_jax.models.perception import Perception
+from sfe_jax.storage import images, weights
 from tests import cli, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -300,7 +301,7 @@ def test_tables(tmp_path, capsys):
   for name, document in reports().items():
     (tmp_path / name).write_text(json.dumps(document))
     files.append(str(tmp_path / name))
-  assert table.main(files) == 0
+  assert tables.main(files) == 0
   first, *others = capsys.readouterr().out.split("\n\n|")
   assert first == "Inversion and editing quality:"
   assert others[0].splitlines() == [
@@ -338,7 +339,7 @@ def test_what_is_not_comparable_is_refused(change, message):
   documents = reports()
   documents["SFE-truth"] |= change
   with pytest.raises(UserError, match=message):
-    table.markdown(documents)
+    tables.markdown(documents)
 
 
 def test_other_pictures_are_refused():
@@ -346,24 +347,24 @@ def test_other_pictures_are_refused():
     documents = reports()
     documents[name]["pictures"] = {"files": "cd"}
     with pytest.raises(UserError, match="measured alike: files is ab and cd"):
-      table.markdown(documents)
+      tables.markdown(documents)
   documents = reports()
   documents["SFE-smile"]["results"]["fid_unedited"] = 12.0
   with pytest.raises(UserError, match="'no edit' has another number"):
-    table.markdown(documents)
+    tables.markdown(documents)
 
 
 def test_numbers():
   numbers = (0.01234, 1.0, 123.45, 999.4, 999.7, 12345.6)
   texts = ["0.0123", "1", "123", "999", "1000", "12346"]
-  assert [table.number(x) for x in numbers] == texts
+  assert [tables.number(x) for x in numbers] == texts
 
 
 def test_files_that_are_no_reports(tmp_path, capsys):
   path = tmp_path / "x.json"
   for text in ("{", "[]", '{"protocol": "truth"}'):
     path.write_text(text)
-    assert table.main([str(path)]) == 2
+    assert tables.main([str(path)]) == 2
     line = f"error: {path} is no report of sfe_jax.evaluate\n"
     assert capsys.readouterr().err == line
-  assert table.main(["nowhere"]) == table.main([]) == 2
+  assert tables.main(["nowhere"]) == tables.main([]) == 2

@@ -13,19 +13,15 @@ import numpy as np
 import pytest
 
 from configs import toy_generator
-from sfe_jax import (
-  augment,
-  gan,
-  losses,
-  parallel,
-  stages,
-)
-from sfe_jax import weights as weight_files
-from sfe_jax.gan import Variant
-from sfe_jax.stages import generator
-from sfe_jax.state import Batch
-from tests import devices, tiny
-from tests.devices import named
+from sfe_jax import devices
+from sfe_jax.data.batch import Batch
+from sfe_jax.measures import losses
+from sfe_jax.storage import weights as weight_files
+from sfe_jax.training import augment, gan, stages
+from sfe_jax.training.gan import Variant
+from sfe_jax.training.stages import generator
+from tests import tiny
+from tests.virtual_devices import beside, named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -81,17 +77,17 @@ def run(stage, variant=ALL, steps=1):
   def step(state, frozen, batch, seed):
     return stage.step(variant, state, frozen, batch, jax.random.key(seed))
 
-  mapped = parallel.pmap(step)
-  state = parallel.replicate(living(stage))
+  mapped = devices.pmap(step)
+  state = devices.replicate(living(stage))
   out = []
   for _ in range(steps):
     state, metrics = mapped(
         state,
-        parallel.replicate(stage.frozen),
-        parallel.split(Batch(tiny.pictures(N, SIZE))),
-        parallel.replicate(np.uint32(0)),
+        devices.replicate(stage.frozen),
+        devices.split(Batch(tiny.pictures(N, SIZE))),
+        devices.replicate(np.uint32(0)),
     )
-    out.append(parallel.unreplicate((state, metrics)))
+    out.append(devices.unreplicate((state, metrics)))
   return out
 
 
@@ -112,7 +108,7 @@ def stepped(variant):
 def two_devices(tmp_path_factory):
   """Computes on 2 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("two") / "out.npz"
-  yield from devices.beside("tests.test_generator_stage", 2, out)
+  yield from beside("tests.test_generator_stage", 2, out)
 
 
 def main(out):
@@ -162,8 +158,8 @@ def test_gradients_are_those_of_the_losses():
   reals = jnp.float32(tiny.pictures(N, SIZE)) / 127.5 - 1
 
   def on_device(function):
-    out = parallel.pmap(function)(jnp.zeros(1))
-    return parallel.unreplicate(out)
+    out = devices.pmap(function)(jnp.zeros(1))
+    return devices.unreplicate(out)
 
   def ours(_):
     return t.gradients(state, reals, keys)[:2]
@@ -236,8 +232,8 @@ def test_path_penalty_is_a_deviation_from_the_mean():
     want, lengths = jax.grad(weighed, has_aux=True)(state.params)
     return penalty, mean, lengths, grads, want
 
-  penalty, mean, lengths, grads, want = parallel.unreplicate(
-      parallel.pmap(both)(jnp.zeros(1))
+  penalty, mean, lengths, grads, want = devices.unreplicate(
+      devices.pmap(both)(jnp.zeros(1))
   )
   np.testing.assert_allclose(mean, 0.99 * 0.3 + 0.01 * lengths.mean(), 1e-5)
   np.testing.assert_allclose(penalty, np.mean((lengths - mean) ** 2), 1e-4)
@@ -267,8 +263,8 @@ def test_r1_weighs_the_slope_of_d():
     moments = after.disc_opt_state[0].nu
     return metrics["loss/d_r1"], value, moments, grads
 
-  got, want, moments, grads = parallel.unreplicate(
-      parallel.pmap(both)(jnp.zeros(1))
+  got, want, moments, grads = devices.unreplicate(
+      devices.pmap(both)(jnp.zeros(1))
   )
   np.testing.assert_allclose(got, want, rtol=1e-5)
   weight = 0.5 * config().loss.r1_gamma * losses.R1_EVERY
@@ -368,14 +364,14 @@ def test_augmentation_takes_part_and_adapts():
 
 def test_grid_and_scores():
   stage = build()
-  batch = parallel.split(Batch(tiny.pictures(N, SIZE)))
-  state = parallel.replicate(living(stage))
-  frozen = parallel.replicate(stage.frozen)
-  columns = parallel.join(parallel.pmap(stage.grid)(state, frozen, batch))
+  batch = devices.split(Batch(tiny.pictures(N, SIZE)))
+  state = devices.replicate(living(stage))
+  frozen = devices.replicate(stage.frozen)
+  columns = devices.join(devices.pmap(stage.grid)(state, frozen, batch))
   assert list(columns) == ["0.7", "1.0", "real"]
   assert {x.shape for x in columns.values()} == {(N, SIZE, SIZE, 3)}
   assert len({x.tobytes() for x in columns["1.0"]}) == N
-  scores = parallel.join(parallel.pmap(stage.validate)(state, frozen, batch))
+  scores = devices.join(devices.pmap(stage.validate)(state, frozen, batch))
   assert {k: x.shape for k, x in scores.items()} == {
       "logits/real": (N,), "logits/fake": (N,)
   }  # fmt: skip

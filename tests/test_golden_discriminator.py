@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from convert.rules import discriminator as rules
-from sfe_jax import weights
 from sfe_jax.errors import UserError
 from sfe_jax.models import discriminator
 from sfe_jax.models.discriminator import Discriminator, minibatch_std
 from sfe_jax.models.stylegan2 import default_channels
+from sfe_jax.storage import weights
 from tests import golden_data as golden
 
 TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sfe_jax import optim
+from sfe_jax.training import optim
 from tests import golden_data as golden
 
 TOLERANCE = 1e-5

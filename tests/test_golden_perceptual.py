@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from convert.rules import inception, lpips, resnet
-from sfe_jax import weights
 from sfe_jax.errors import UserError
-from sfe_jax.metrics.frechet import Moments, frechet_distance
-from sfe_jax.metrics.msssim import ms_ssim
+from sfe_jax.measures.frechet import Moments, frechet_distance
+from sfe_jax.measures.msssim import ms_ssim
 from sfe_jax.models.inception import Inception
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.resnet import ResNet50, resize_nearest
+from sfe_jax.storage import weights
 from tests import golden_data
 
 LPIPS_FAMILIES = {

@@ -10,11 +10,11 @@ import pytest
 from convert.rules import e4e as e4e_rules
 from convert.rules import iresnet as iresnet_rules
 from convert.rules import irse as irse_rules
-from sfe_jax import weights
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.iresnet import IResNet
 from sfe_jax.models.irse import ArcFace, identity_crop
+from sfe_jax.storage import weights
 from tests import golden_data as golden
 
 TOLERANCE = 1e-4

@@ -7,12 +7,13 @@ import pytest
 
 from convert import reader
 from convert.rules import discriminator, e4e, inverter, irse, lpips, stylegan2
-from sfe_jax import optim, parallel, pipeline
+from sfe_jax import devices, pipeline
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.directions import families
-from sfe_jax.stages import phase1, phase2
-from sfe_jax.state import Frozen
-from sfe_jax.steps import Objective, Trainer
+from sfe_jax.training import optim
+from sfe_jax.training.stages import phase1, phase2
+from sfe_jax.training.state import Frozen
+from sfe_jax.training.step import Objective, Trainer
 from tests import golden_data as golden
 
 pytest.importorskip("torch")
@@ -81,11 +82,11 @@ def run(forward, name, nets, frozen, image):
     new = trainer.apply(variant, state, grads, disc_grads, model_state)
     return grads, disc_grads, new, metrics
 
-  out = parallel.pmap(step)(
-      *map(parallel.replicate, (state, frozen, image)),
-      parallel.replicate(np.asarray(jax.random.key_data(jax.random.key(0)))),
+  out = devices.pmap(step)(
+      *map(devices.replicate, (state, frozen, image)),
+      devices.replicate(np.asarray(jax.random.key_data(jax.random.key(0)))),
   )
-  grads, disc_grads, new, metrics = parallel.unreplicate(out)
+  grads, disc_grads, new, metrics = devices.unreplicate(out)
   return params, grads, disc_grads, new, metrics
 
 

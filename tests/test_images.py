@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sfe_jax import images
 from sfe_jax.errors import UserError
+from sfe_jax.storage import images
 from tests import tiny
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from sfe_jax import data, labels
+from sfe_jax import data
 from sfe_jax.data.sources import Folder, Labelled
 from sfe_jax.errors import UserError
+from sfe_jax.storage import labels
 from tests.drawn_data import SIZE, Drawn, drawn_folder, number
 
 

@@ -6,8 +6,10 @@ import re
 import jax
 import numpy as np
 
-from sfe_jax import domains, images, trained, weights
-from sfe_jax.metrics.frechet import Moments, frechet_distance
+from sfe_jax import drawn_faces
+from sfe_jax.measures.frechet import Moments, frechet_distance
+from sfe_jax.models import layers
+from sfe_jax.storage import images, weights
 from tests import golden_data
 from tests.runs import Runs
 
@@ -19,7 +21,8 @@ COUNT = 256
 def faces():
   """uint8 (n, size, size, 3): photographs where at hand, else drawings."""
   if not FACES.exists():
-    return [domains.draw(domains.sample(0, i), 32) for i in range(COUNT)]
+    faces = (drawn_faces.sample(0, i) for i in range(COUNT))
+    return [drawn_faces.draw(face, 32) for face in faces]
   spec = importlib.util.spec_from_file_location("unpack", UNPACK)
   unpack = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(unpack)
@@ -71,7 +74,7 @@ def moments(pictures):
   """Of the shipped perception network's features of uint8 pictures."""
   network, variables = weights.read(weights.locate("toy") / "perception")
   look = jax.jit(
-      lambda v, x: network.apply(v, images.to_float(x), method="pooled")
+      lambda v, x: network.apply(v, layers.to_float(x), method="pooled")
   )
   found = Moments(network.widths[-1])
   for batch in np.split(pictures, len(pictures) // 64):
@@ -90,7 +93,8 @@ def samples(generator, variables, count):
 
 
 def test_a_generator_learns_the_drawn_faces(tmp_path):
-  drawn = np.stack([domains.draw(domains.sample(0, i), 32) for i in range(512)])
+  faces = (drawn_faces.sample(0, i) for i in range(512))
+  drawn = np.stack([drawn_faces.draw(face, 32) for face in faces])
   runs = Runs(tmp_path, drawn)
   process = runs.start(
       "toy_generator",
@@ -107,7 +111,7 @@ def test_a_generator_learns_the_drawn_faces(tmp_path):
       "--config.checkpoint.every=200",
   )
   runs.finish(process)
-  generator, variables = trained.read(tmp_path / "run", "generator")
+  generator, variables = runs.read(tmp_path / "run", "generator")
   untrained = weights.init(generator, jax.random.key(0))
   real = moments(drawn)
   before, after = (

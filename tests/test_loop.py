@@ -12,8 +12,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from sfe_jax import checkpoint, data, loop, parallel, writers
+from sfe_jax import data, devices
 from sfe_jax.errors import UserError
+from sfe_jax.storage import checkpoints
+from sfe_jax.training import loop, recorder
 from tests import toy_stage
 
 ALL = [
@@ -80,14 +82,14 @@ def scalars(workdir):
 def same_state(a, b):
   jax.tree.map(
       np.testing.assert_array_equal,
-      checkpoint.read_state(a, names=ALL),
-      checkpoint.read_state(b, names=ALL),
+      checkpoints.read_state(a, names=ALL),
+      checkpoints.read_state(b, names=ALL),
   )
 
 
 def stop_after(monkeypatch, steps):
   """Sends SIGTERM while batch number `steps` is on its way."""
-  split, calls = parallel.split, []
+  split, calls = devices.split, []
 
   def counting_split(tree):
     if tree.image.shape[0] == 4:
@@ -96,7 +98,7 @@ def stop_after(monkeypatch, steps):
         os.kill(os.getpid(), signal.SIGTERM)
     return split(tree)
 
-  monkeypatch.setattr(parallel, "split", counting_split)
+  monkeypatch.setattr(devices, "split", counting_split)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(
     stop_after(patch, 3 + 2)  # two validation batches come first
     assert run(tmp_path, settings) == signal.SIGTERM
   assert signal.getsignal(signal.SIGTERM) == handler
-  assert checkpoint.latest_step(tmp_path) == 3
+  assert checkpoints.latest_step(tmp_path) == 3
   assert run(tmp_path, settings) is None
   same_state(tmp_path, whole)
 
@@ -160,12 +162,12 @@ def test_curves_of_a_run_that_was_stopped(tmp_path, whole, monkeypatch):
   with open(tmp_path / "metrics.jsonl", "a") as file:
     file.write('{"step": 3, "loss/l2": 99}\n{"step": 3, "loss/\n')
   run(tmp_path, settings)
-  curves, single = writers.read_curves(tmp_path), scalars(whole)
+  curves, single = recorder.read_curves(tmp_path), scalars(whole)
   assert list(curves["loss/l2"]) == list(range(1, 8))
   for step, value in curves["loss/l2"].items():
     want = 99 if step == 3 else single["loss/l2"][step]
     np.testing.assert_allclose(value, want, rtol=1e-6)
-  assert writers.read_curves(tmp_path / "none") == {}
+  assert recorder.read_curves(tmp_path / "none") == {}
 
 
 def test_a_finished_run_does_nothing(whole, caplog):
@@ -183,16 +185,16 @@ def test_nan_stops_the_run(tmp_path):
         tmp_path,
         config(steps=9, nan_at=5, checkpoint__every=1, log__every=100),
     )
-  assert checkpoint.latest_step(tmp_path) == 4
-  state = checkpoint.read_state(tmp_path, names=ALL)
+  assert checkpoints.latest_step(tmp_path) == 4
+  state = checkpoints.read_state(tmp_path, names=ALL)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
   assert run(tmp_path, config(steps=6)) is None
 
 
 def test_a_meter_looks_a_few_steps_later():
   meter = loop.Meter()
-  bad = parallel.replicate({"good": np.float32(1), "bad": np.float32(np.inf)})
-  good = parallel.replicate({"good": np.float32(1), "bad": np.float32(3)})
+  bad = devices.replicate({"good": np.float32(1), "bad": np.float32(np.inf)})
+  good = devices.replicate({"good": np.float32(1), "bad": np.float32(3)})
   meter.add(1, good)
   meter.add(2, bad)
   meter.add(3, good)
@@ -251,7 +253,7 @@ def test_grids(tmp_path):
 
 def test_without_held_out_pictures(tmp_path):
   run(tmp_path, config(data__validation_count=0))
-  assert checkpoint.latest_step(tmp_path) == 4
+  assert checkpoints.latest_step(tmp_path) == 4
   assert not (tmp_path / "grids").exists()
   assert not any(tag.startswith("validation") for tag in scalars(tmp_path))
 

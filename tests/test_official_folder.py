@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from convert import __main__ as convert
-from sfe_jax import Editor, domains, edit, images, weights
+from sfe_jax import Editor, drawn_faces, edit
+from sfe_jax.storage import images, weights
 from tests import cli
 from tests import golden_data as golden
 
@@ -157,7 +158,7 @@ def test_official_files_edit_a_photograph(folder, compilation_cache):
     photo = min(PHOTOS.glob("*.jpg"))
   else:
     photo = folder / "drawn.png"
-    images.write(photo, domains.draw(domains.sample(0, 0), 512))
+    images.write(photo, drawn_faces.draw(drawn_faces.sample(0, 0), 512))
   run(
       edit,
       *("--weights", dst, "--image", photo, "--out", out, "--format", "png"),

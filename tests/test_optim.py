@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sfe_jax import optim
+from sfe_jax.training import optim
 
 
 def test_without_annealing_the_rate_stays_a_number():

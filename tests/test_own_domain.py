@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfe_jax import images, labels, writers
 from sfe_jax.data import folders
-from sfe_jax.domains import folder as drawn_faces
+from sfe_jax.drawn_faces import folder as drawn_faces
 from sfe_jax.errors import UserError
+from sfe_jax.storage import images, labels
+from sfe_jax.training import recorder
 from tests.drawn_data import drawn, drawn_folder, save
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -256,7 +257,7 @@ def test_a_stopped_chain_goes_on(chain):
 def test_every_stage_was_trained(chain):
   root, _, _ = chain
   for name in STAGES:
-    curves = writers.read_curves(root / "out" / name)
+    curves = recorder.read_curves(root / "out" / name)
     assert max(map(max, curves.values())) == 1, name
   for network in ("generator", "e4e", "inverter", "feature_editor"):
     assert (root / "out/editor" / network).is_dir()

@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from sfe_jax import Editor, pack, weights
+from sfe_jax import Editor, pack
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
-from sfe_jax.stages import networks
+from sfe_jax.storage import weights
+from sfe_jax.training.stages import networks
 from tests import tiny
 
 NETWORK = LatentDiscriminator(4, (8,))

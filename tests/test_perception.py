@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 
 from configs import toy_perception
-from sfe_jax import checkpoint, domains, labels, parallel, stages
-from sfe_jax import weights as weight_files
-from sfe_jax.domains import folder as domain_folder
+from sfe_jax import devices, drawn_faces
+from sfe_jax.data.batch import Batch
+from sfe_jax.drawn_faces import folder as domain_folder
 from sfe_jax.errors import UserError
 from sfe_jax.models.perception import Perception
-from sfe_jax.stages import networks, perception
-from sfe_jax.state import Batch
-from sfe_jax.steps import Variant
-from tests import devices, runs, tiny, tiny_phases
-from tests.devices import named
+from sfe_jax.storage import checkpoints, labels
+from sfe_jax.storage import weights as weight_files
+from sfe_jax.training import stages
+from sfe_jax.training.stages import networks, perception
+from sfe_jax.training.step import Variant
+from tests import runs, tiny, tiny_phases
+from tests.virtual_devices import beside, named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -41,7 +43,7 @@ LABELS = """file,smile,glasses,hair
 def two_devices(tmp_path_factory):
   """Computes on 2 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("two") / "out.npz"
-  yield from devices.beside("tests.test_perception", 2, out)
+  yield from beside("tests.test_perception", 2, out)
 
 
 @functools.cache
@@ -88,8 +90,8 @@ def labelled():
 
 def on_devices(function, *args):
   """The result of a function that is mapped over the devices."""
-  return parallel.unreplicate(
-      parallel.pmap(function)(*(parallel.split(a) for a in args))
+  return devices.unreplicate(
+      devices.pmap(function)(*(devices.split(a) for a in args))
   )
 
 
@@ -102,13 +104,13 @@ def step(with_labels=True):
     return stage.step(None, state, frozen, batch, jax.random.key(seed))
 
   batch = Batch(tiny.pictures(N, SIZE), LABEL if with_labels else None)
-  out = parallel.pmap(one)(
-      parallel.replicate(stage.state),
-      parallel.replicate(stage.frozen),
-      parallel.split(batch),
-      parallel.replicate(np.uint32(0)),
+  out = devices.pmap(one)(
+      devices.replicate(stage.state),
+      devices.replicate(stage.frozen),
+      devices.split(batch),
+      devices.replicate(np.uint32(0)),
   )
-  return parallel.unreplicate(out)
+  return devices.unreplicate(out)
 
 
 def main(out):
@@ -259,14 +261,14 @@ def test_one_device_equals_two(two_devices):
 
 def test_grid_and_scores():
   stage = labelled()
-  state, frozen = parallel.replicate((stage.state, stage.frozen))
+  state, frozen = devices.replicate((stage.state, stage.frozen))
   pictures = tiny.pictures(N, SIZE)
-  batch = parallel.split(Batch(pictures))
-  columns = parallel.join(parallel.pmap(stage.grid)(state, frozen, batch))
+  batch = devices.split(Batch(pictures))
+  columns = devices.join(devices.pmap(stage.grid)(state, frozen, batch))
   assert list(columns) == ["picture", "view 1", "view 2"]
   assert {x.shape for x in columns.values()} == {(N, SIZE, SIZE, 3)}
-  batch = parallel.split(Batch(pictures, LABEL))
-  scores = parallel.join(parallel.pmap(stage.validate)(state, frozen, batch))
+  batch = devices.split(Batch(pictures, LABEL))
+  scores = devices.join(devices.pmap(stage.validate)(state, frozen, batch))
   assert scores.keys() == {
       "loss", "contrastive", "labels", "found", "error/smile",
       "accuracy/glasses", "accuracy/hair",
@@ -304,7 +306,7 @@ def test_two_and_two_steps_are_four(tmp_path):
   assert list(runs.losses(whole)) == [1, 2, 3, 4]
   assert runs.losses(cut) == runs.losses(whole)
   states = [
-      checkpoint.read_state(tmp_path / name, names=("params", "opt_state"))
+      checkpoints.read_state(tmp_path / name, names=("params", "opt_state"))
       for name in ("whole", "cut")
   ]
   jax.tree.map(np.testing.assert_array_equal, *states)
@@ -322,8 +324,8 @@ def test_two_and_two_steps_are_four(tmp_path):
 @functools.cache
 def drawn(start, count):
   """Faces of another seed than those in folders, and their pictures."""
-  found = [domains.sample(1, i) for i in range(start, start + count)]
-  pictures = np.stack([domains.draw(face, 32) for face in found])
+  found = [drawn_faces.sample(1, i) for i in range(start, start + count)]
+  pictures = np.stack([drawn_faces.draw(face, 32) for face in found])
   return found, jnp.float32(pictures) / 127.5 - 1
 
 
@@ -392,12 +394,12 @@ def test_it_takes_the_place_of_lpips_and_identity():
     plain = Variant(adversarial=False, penalty=False)
     return stage.step(plain, state, frozen, batch, jax.random.key(seed))
 
-  state, metrics = parallel.unreplicate(
-      parallel.pmap(one)(
-          parallel.replicate(stage.state),
-          parallel.replicate(stage.frozen),
-          parallel.split(Batch(tiny.pictures(2, 16))),
-          parallel.replicate(np.uint32(0)),
+  state, metrics = devices.unreplicate(
+      devices.pmap(one)(
+          devices.replicate(stage.state),
+          devices.replicate(stage.frozen),
+          devices.split(Batch(tiny.pictures(2, 16))),
+          devices.replicate(np.uint32(0)),
       )
   )
   assert all(np.isfinite(x).all() for x in named((state, metrics)).values())

@@ -11,17 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sfe_jax import directions, losses, parallel, pipeline
+from sfe_jax import devices, directions, pipeline
 from sfe_jax.architecture import Models, Weights
+from sfe_jax.data.batch import Batch
 from sfe_jax.directions import cars, faces, families
 from sfe_jax.errors import UserError
+from sfe_jax.measures import losses
 from sfe_jax.models import layers
 from sfe_jax.models.mappers import LevelsMapper
-from sfe_jax.stages import networks, phase1, phase2
-from sfe_jax.state import Batch, Frozen
-from sfe_jax.steps import Variant
-from tests import devices, tiny
-from tests.devices import named
+from sfe_jax.training.stages import networks, phase1, phase2
+from sfe_jax.training.state import Frozen
+from sfe_jax.training.step import Variant
+from tests import tiny
 from tests.tiny_phases import (
   ALL,
   PHASES,
@@ -31,6 +32,7 @@ from tests.tiny_phases import (
   config,
   run,
 )
+from tests.virtual_devices import beside, named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -43,7 +45,7 @@ def stepped(phase):
 def four_devices(tmp_path_factory):
   """Computes on 4 devices beside the other tests; gives the results."""
   out = tmp_path_factory.mktemp("four") / "out.npz"
-  yield from devices.beside("tests.test_phases", 4, out)
+  yield from beside("tests.test_phases", 4, out)
 
 
 def main(out):
@@ -134,10 +136,10 @@ def test_phase1_outputs():
 
 
 def on_one_device(function):
-  """Of (state, frozen, batch), as `parallel.pmap` runs it."""
+  """Of (state, frozen, batch), as `devices.pmap` runs it."""
 
   def call(stage, frozen):
-    mapped = jax.vmap(function, (None, None, 0), axis_name=parallel.AXIS)
+    mapped = jax.vmap(function, (None, None, 0), axis_name=devices.AXIS)
     return mapped(stage.state, frozen, Batch(tiny.pictures(2, 16)[None]))
 
   return call

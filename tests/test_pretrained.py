@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfe_jax import Editor, domains, weights
+from sfe_jax import Editor, drawn_faces
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.metrics import truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
+from sfe_jax.storage import weights
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOY = weights.SHIPPED / "toy"
@@ -50,7 +51,8 @@ def test_they_are_small():
 
 def test_inversions_keep_what_e4e_loses(methods, judge):
   drawn = np.stack([
-      domains.draw(domains.sample(SEED, i), judge.size) for i in range(COUNT)
+      drawn_faces.draw(drawn_faces.sample(SEED, i), judge.size)
+      for i in range(COUNT)
   ])
   found = {
       name: judge.compare(method.reconstruct(method.encode(drawn)), drawn)

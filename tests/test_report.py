@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfe_jax import Editor, edit, images
+from sfe_jax import Editor, edit
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 from sfe_jax.report import page, summary
+from sfe_jax.storage import images
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

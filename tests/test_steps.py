@@ -8,16 +8,19 @@ import numpy as np
 import optax
 import pytest
 
-from sfe_jax import optim, parallel, weights
+from sfe_jax import devices
 from sfe_jax.architecture import Architecture
+from sfe_jax.data.batch import Batch
 from sfe_jax.errors import UserError
 from sfe_jax.models.discriminator import Discriminator
-from sfe_jax.stages import phase1
-from sfe_jax.state import Batch, Frozen
-from sfe_jax.steps import Objective, Outputs, Trainer, Variant
+from sfe_jax.storage import weights
+from sfe_jax.training import optim
+from sfe_jax.training.stages import phase1
+from sfe_jax.training.state import Frozen
+from sfe_jax.training.step import Objective, Outputs, Trainer, Variant
 from tests import tiny
-from tests.devices import named
 from tests.tiny_phases import PHASES, build, close, run
+from tests.virtual_devices import named
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -110,11 +113,11 @@ def test_evaluation_draws_by_the_pictures():
     out, _ = trainer.evaluate(state, Frozen(), Batch(images))
     return out.fakes[0, 0, 0, 0]
 
-  state = parallel.replicate(trainer.init({"gain": jnp.ones(3)}, {}, None))
+  state = devices.replicate(trainer.init({"gain": jnp.ones(3)}, {}, None))
   rng = np.random.default_rng(0)
   first, second = rng.integers(0, 256, (2, 2, 8, 8, 3), np.uint8)
   values = [
-      float(parallel.pmap(drawn)(state, parallel.split(x))[0])
+      float(devices.pmap(drawn)(state, devices.split(x))[0])
       for x in (first, second, first)
   ]
   assert values[0] == values[2] != values[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfe_jax.models.stylegan2 import Generator, default_channels
-from sfe_jax.weights import abstract
+from sfe_jax.storage.weights import abstract
 from tests import tiny
 
 TINY = Generator(32, (8, 8, 8, 4), w_dim=16, mapping_layers=2)

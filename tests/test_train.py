@@ -16,9 +16,10 @@ import numpy as np
 import portpicker
 import pytest
 
-from sfe_jax import checkpoint, trained, weights, workdir
 from sfe_jax.errors import UserError
 from sfe_jax.models.lpips import LPIPS
+from sfe_jax.storage import checkpoints, runs, weights
+from sfe_jax.training import workdir
 from tests import toy_stage
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -74,13 +75,13 @@ def finish(process, code=0):
 
 
 def wait_for_step(process, folder, step):
-  while (checkpoint.latest_step(folder) or 0) < step:
+  while (checkpoints.latest_step(folder) or 0) < step:
     assert process.poll() is None, process.communicate()[1]
     time.sleep(0.02)
 
 
 def state(folder):
-  return checkpoint.read_state(folder, names=ALL)
+  return checkpoints.read_state(folder, names=ALL)
 
 
 def same(a, b):
@@ -102,11 +103,11 @@ def test_the_folder_tells_all(train, tmp_path, pictures):
   assert "100.0% (2/2), ETA: 0m" in text
   assert "oneDNN" not in text
   folders = {"checkpoints", "grids", "tensorboard", "weights"}
-  files = {"config.json", "metrics.jsonl", "trained.json", "run.json"}
+  files = {"config.json", "metrics.jsonl", "runs.json", "run.json"}
   assert {p.name for p in tmp_path.iterdir()} == folders | files
   config = json.loads((tmp_path / "config.json").read_text())
   assert config["steps"] == 2 and config["data"]["path"] == str(pictures)
-  document = json.loads((tmp_path / "trained.json").read_text())
+  document = json.loads((tmp_path / "runs.json").read_text())
   assert document["networks"] == {
       "autoencoder": {
           "network": "Autoencoder", "sizes": {"width": 6}, "info": {}
@@ -243,7 +244,7 @@ def test_another_run_is_refused(train, tmp_path):
   (tmp_path / "checkpoints/5").rmdir()
   start()  # nothing was trained yet
   with pytest.raises(UserError, match="no workdir of a run"):
-    trained.names(tmp_path / "checkpoints")
+    runs.names(tmp_path / "checkpoints")
 
 
 def test_a_run_without_checkpoint_starts_anew(tmp_path):
@@ -268,7 +269,7 @@ def test_nan_ends_with_one_line(train, tmp_path):
       "error: step 3: loss/l2 is nan, loss/rms is nan; training stopped, every"
       " checkpoint is of an earlier step"
   )
-  assert checkpoint.latest_step(tmp_path) == 2
+  assert checkpoints.latest_step(tmp_path) == 2
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ def test_a_signal_saves(train, tmp_path, number, code):
   process.send_signal(number)
   text = finish(process, code)
   assert f"{number.name}: stopping after this step; again: at once\n" in text
-  step = checkpoint.latest_step(tmp_path / "cut")
+  step = checkpoints.latest_step(tmp_path / "cut")
   assert f"{number.name}: stopped after step {step} of 1000000, saved" in text
   steps = f"--config.steps={step + 2}"
   both = [train(tmp_path / name, steps) for name in ("cut", "whole")]
@@ -299,12 +300,12 @@ def test_kill_9_loses_no_checkpoint(train, tmp_path):
     )
     wait_for_step(process, folder, last + 1)
     time.sleep(rng.random() * 0.3)
-    last = checkpoint.latest_step(folder)
+    last = checkpoints.latest_step(folder)
     process.kill()
     _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, err
-    assert checkpoint.latest_step(folder) >= last
-    last = checkpoint.latest_step(folder)
+    assert checkpoints.latest_step(folder) >= last
+    last = checkpoints.latest_step(folder)
     assert int(state(folder)["step"]) == last
   steps = (f"--config.steps={last + 2}", "--config.log.every=100")
   both = [train(tmp_path / name, *steps) for name in ("cut", "whole")]
@@ -320,7 +321,7 @@ def test_other_device_counts_go_on(train, tmp_path):
   finish(train(folder, "--config.steps=4", devices=2))
   jax.tree.map(
       np.testing.assert_array_equal,
-      before, checkpoint.read_state(folder, 2, ALL),
+      before, checkpoints.read_state(folder, 2, ALL),
   )
   assert "1 cpu devices" in finish(train(folder, "--config.steps=6"))
   finish(train(whole, "--config.steps=6"))
@@ -343,7 +344,7 @@ def test_two_processes_stop_together_and_one_goes_on(train, tmp_path):
   wait_for_step(both[0], folder, 5)
   both[1].terminate()
   texts = [finish(process) for process in both]
-  step = checkpoint.latest_step(folder)
+  step = checkpoints.latest_step(folder)
   for text in texts:
     assert f"SIGTERM: stopped after step {step} of" in text
   assert "loss/l2=" not in texts[1]

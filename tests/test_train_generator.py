@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from sfe_jax import checkpoint, stages, weights
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.stages import generator
-from sfe_jax.state import TrainState
+from sfe_jax.storage import checkpoints, weights
+from sfe_jax.training import stages
+from sfe_jax.training.stages import generator
+from sfe_jax.training.state import TrainState
 from tests import runs as train_runs
 from tests import tiny
 from tests.test_generator_stage import SIZE, config
@@ -55,7 +56,7 @@ class Runs(train_runs.Runs):
 
   def state(self, name):
     names = [field.name for field in dataclasses.fields(TrainState)]
-    return checkpoint.read_state(self.root / name, names=names)
+    return checkpoints.read_state(self.root / name, names=names)
 
 
 def test_two_and_two_steps_are_four(tmp_path):

@@ -10,8 +10,9 @@ import portpicker
 import pytest
 
 from convert import export, importer
-from sfe_jax import Editor, checkpoint, weights
+from sfe_jax import Editor
 from sfe_jax.errors import UserError
+from sfe_jax.storage import checkpoints, weights
 from tests import runs as train_runs
 from tests import tiny
 from tests.runs import losses
@@ -38,7 +39,7 @@ class Runs(train_runs.Runs):
     return super().start(f"ffhq_{phase}", name, *SIZES, *args)
 
   def state(self, name):
-    return checkpoint.read_state(self.root / name, names=STATE)
+    return checkpoints.read_state(self.root / name, names=STATE)
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +130,10 @@ def test_checkpoints_are_exported(runs, logs, tmp_path):
     importer.import_files([official / f"{main}.pt"], back)
     assert {p.parent.name for p in back.glob("*/network.json")} == names
     for name, want in (
-        (main, checkpoint.read_state(runs.root / run, 2)["params"]),
+        (main, checkpoints.read_state(runs.root / run, 2)["params"]),
         (
             "discriminator",
-            checkpoint.read_state(runs.root / run, 2, ["disc_params"])[
+            checkpoints.read_state(runs.root / run, 2, ["disc_params"])[
                 "disc_params"
             ],
         ),

@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 
-from sfe_jax import weights
 from sfe_jax.architecture import Architecture, Models, Weights
 from sfe_jax.editor import Editor, registry
+from sfe_jax.storage import weights
 
 ARCHITECTURE = Architecture(
     resolution=64,

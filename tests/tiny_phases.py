@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sfe_jax import parallel, stages
-from sfe_jax import weights as weight_files
-from sfe_jax.stages import networks
-from sfe_jax.state import Batch
-from sfe_jax.steps import Variant
+from sfe_jax import devices
+from sfe_jax.data.batch import Batch
+from sfe_jax.storage import weights as weight_files
+from sfe_jax.training import stages
+from sfe_jax.training.stages import networks
+from sfe_jax.training.step import Variant
 from tests import tiny
 
 PHASES = ("phase1", "phase2")
@@ -47,7 +48,7 @@ def config(phase, **changes):
 
 def trained(config):
   """Stands in for an Inverter on disk."""
-  models = networks.architecture(config).build(axis_name=parallel.AXIS)
+  models = networks.architecture(config).build(axis_name=devices.AXIS)
   return models.inverter, tiny.fill(models.inverter)
 
 
@@ -70,13 +71,13 @@ def run(stage, n=8, size=16, variant=ALL):
     return stage.step(variant, state, frozen, batch, jax.random.key(seed))
 
   state = stage.state.replace(step=jnp.int32(STEP))
-  out = parallel.pmap(step)(
-      parallel.replicate(state),
-      parallel.replicate(stage.frozen),
-      parallel.split(Batch(tiny.pictures(n, size))),
-      parallel.replicate(np.uint32(0)),
+  out = devices.pmap(step)(
+      devices.replicate(state),
+      devices.replicate(stage.frozen),
+      devices.split(Batch(tiny.pictures(n, size))),
+      devices.replicate(np.uint32(0)),
   )
-  return parallel.unreplicate(out)
+  return devices.unreplicate(out)
 
 
 def close(got, want, tolerance=1e-4):

@@ -14,9 +14,12 @@ import optax
 from jax import lax
 from ml_collections import config_dict
 
-from sfe_jax import images, optim, parallel
-from sfe_jax.stages.stage import Stage
-from sfe_jax.state import Frozen, TrainState
+from sfe_jax import devices
+from sfe_jax.models import layers
+from sfe_jax.storage import images
+from sfe_jax.training import optim
+from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.state import Frozen, TrainState
 
 
 class Pictures:
@@ -77,7 +80,7 @@ class Autoencoder(nn.Module):
   @nn.compact
   def __call__(self, x, train=False):
     x = nn.Conv(self.width, (3, 3), (2, 2), use_bias=False, name="down")(x)
-    x = nn.BatchNorm(not train, axis_name=parallel.AXIS, name="norm")(x)
+    x = nn.BatchNorm(not train, axis_name=devices.AXIS, name="norm")(x)
     return nn.ConvTranspose(3, (3, 3), (2, 2), name="up")(nn.relu(x))
 
 
@@ -94,10 +97,10 @@ def build(config) -> Stage:
 
   def step(variant, state, frozen, batch, rng):
     rng = jax.random.fold_in(rng, state.step)
-    x = images.to_float(batch.image)
+    x = layers.to_float(batch.image)
     n, *shape = x.shape
     # The same noise however the batch is split.
-    index = lax.axis_index(parallel.AXIS) * n + jnp.arange(n)
+    index = lax.axis_index(devices.AXIS) * n + jnp.arange(n)
     noise = jax.vmap(
         lambda i: jax.random.uniform(jax.random.fold_in(rng, i), shape)
     )(index)
@@ -115,7 +118,7 @@ def build(config) -> Stage:
     (value, model_state), grads = jax.value_and_grad(loss, has_aux=True)(
         state.params
     )
-    value, grads = lax.pmean((value, grads), parallel.AXIS)
+    value, grads = lax.pmean((value, grads), devices.AXIS)
     updates, opt_state = tx.update(grads, state.opt_state)
     value = jnp.where(state.step + 1 == config.nan_at, jnp.nan, value)
     state = TrainState(
@@ -130,7 +133,7 @@ def build(config) -> Stage:
     return state, metrics | {"loss/third": value} if variant else metrics
 
   def decode(state, batch):
-    x = images.to_float(batch.image)
+    x = layers.to_float(batch.image)
     return x, net.apply({"params": state.params, **state.model_state}, x)
 
   def validate(state, frozen, batch):
@@ -166,7 +169,8 @@ def build(config) -> Stage:
 if __name__ == "__main__":
   if os.environ.get("TOY_WITHOUT_TENSORFLOW"):  # which takes seconds to import
     sys.modules["tensorflow"] = None
-  from sfe_jax import runtime, stages, train
+  from sfe_jax import command_line, train
+  from sfe_jax.training import stages
 
   stages.build = build
-  runtime.run(train.main, train.define_flags)
+  command_line.run(train.main, train.define_flags)

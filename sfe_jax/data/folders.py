@@ -20,10 +20,10 @@ from typing import Any
 import tqdm
 from absl import logging
 
-from sfe_jax import images
-from sfe_jax import labels as label_files
 from sfe_jax.data.sources import Folder
 from sfe_jax.errors import UserError
+from sfe_jax.storage import images
+from sfe_jax.storage import labels as label_files
 
 PICTURES, HELD_OUT = "pictures", "held_out"
 LABELS, ABOUT = "labels.csv", "about.json"

@@ -12,10 +12,10 @@ import grain
 import numpy as np
 from absl import logging
 
-from sfe_jax import labels as label_files
+from sfe_jax.data.batch import Batch
 from sfe_jax.data.sources import Labelled, Source, open_source
 from sfe_jax.errors import UserError
-from sfe_jax.state import Batch
+from sfe_jax.storage import labels as label_files
 
 _TRIES = 16
 _SPLIT_SEED = 0

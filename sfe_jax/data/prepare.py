@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
-from sfe_jax import runtime
+from sfe_jax import command_line
 from sfe_jax.data import folders, shards
 from sfe_jax.data.sources import Folder
 from sfe_jax.errors import UserError
@@ -95,4 +95,4 @@ def _exit_code(skips: int) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

@@ -17,9 +17,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from sfe_jax import images
 from sfe_jax.data import shards
 from sfe_jax.errors import UserError
+from sfe_jax.storage import images
 
 KINDS = ("folder", "array_record", "tfds")
 _CHECK_THREADS = 8

@@ -29,9 +29,10 @@ from collections.abc import Sequence
 import jax
 from absl import flags, logging
 
-from sfe_jax import runtime, trained, weights
+from sfe_jax import command_line
 from sfe_jax.directions import candidates, search
 from sfe_jax.errors import UserError
+from sfe_jax.storage import runs, weights
 
 FLAGS = flags.FLAGS
 
@@ -67,7 +68,7 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.weights:
     raise UserError("name a weight folder with --weights")
-  folder = trained.weight_folder(FLAGS.weights)
+  folder = runs.weight_folder(FLAGS.weights)
   if not FLAGS.out and folder.is_relative_to(weights.SHIPPED):
     raise UserError(
         f"--weights {FLAGS.weights} come with the project; name a folder to"
@@ -87,4 +88,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

@@ -16,13 +16,15 @@ import jax
 import numpy as np
 import tqdm
 
-from sfe_jax import images, labels, pipeline
+from sfe_jax import pipeline
 from sfe_jax.directions import fit, ranges
 from sfe_jax.directions.ranges import Networks
 from sfe_jax.errors import UserError
+from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import images, labels
 
 METHODS = ("regression", "boundary")
 CONDITIONING = ("projection", "none")
@@ -124,7 +126,7 @@ def classified(networks: Networks, count: int, seed: int) -> Samples:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(e4e: E4E, variables: Any, batch: jax.Array) -> jax.Array:
-  return pipeline.encode(e4e, variables, images.to_float(batch))
+  return pipeline.encode(e4e, variables, layers.to_float(batch))
 
 
 def labelled(

@@ -6,11 +6,11 @@ import pathlib
 from collections.abc import Iterable
 from typing import ClassVar
 
-from sfe_jax import weights
 from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LevelsMapper
+from sfe_jax.storage import weights
 
 
 def parse_strengths(

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from sfe_jax import atomic
 from sfe_jax.errors import UserError
+from sfe_jax.storage import atomic
 
 _CONVERT = "`python -m convert` turns official files into .npz"
 

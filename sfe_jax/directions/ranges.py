@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sfe_jax import labels
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import labels
 
 MOST_CHANGE = 0.5
 MOST_EFFECT, LEAST_EFFECT = 3.0, 0.5

@@ -5,11 +5,11 @@ import difflib
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from sfe_jax import labels
 from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
+from sfe_jax.storage import labels
 
 TABLES: dict[str, tuple[Entry, ...]] = {
     "faces": faces.ENTRIES,

@@ -12,7 +12,6 @@ import tqdm
 from absl import logging
 from PIL import Image, ImageDraw
 
-from sfe_jax import atomic, images, labels, weights
 from sfe_jax.directions import candidates, files, ranges
 from sfe_jax.directions.candidates import Candidate
 from sfe_jax.directions.ranges import Effect, Networks
@@ -20,6 +19,7 @@ from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import atomic, images, labels, weights
 
 REPORT, SHEET = "report.json", "sheet.png"
 _MEASURED = 96  # samples that ranges are measured on

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from sfe_jax import images, labels, losses, weights
 from sfe_jax.errors import UserError
-from sfe_jax.metrics import msssim
-from sfe_jax.metrics.frechet import Moments
-from sfe_jax.models import irse
+from sfe_jax.measures import losses, msssim
+from sfe_jax.measures.frechet import Moments
+from sfe_jax.models import irse, layers
 from sfe_jax.models.inception import Inception
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
+from sfe_jax.storage import labels, weights
 
 OWN, NONE = "perception", "none"
 # The first that a folder holds is taken.
@@ -157,11 +157,11 @@ class Judge:
 
   def _own(self, variables, x, method: str):
     return self._modules[OWN].apply(
-        variables[OWN], images.to_float(x), method=method
+        variables[OWN], layers.to_float(x), method=method
     )
 
   def _compare_arrays(self, variables, full, small, faces):
-    full, small, faces = jax.tree.map(images.to_float, (full, small, faces))
+    full, small, faces = jax.tree.map(layers.to_float, (full, small, faces))
     name, identity = self.names["perceptual"], self.names["identity"]
     module = self._modules[name]
     maps = [
@@ -189,7 +189,7 @@ class Judge:
     name = self.names["features"]
     if name == OWN:
       return self._own(variables, x, "pooled")
-    return self._modules[name].apply(variables[name], images.to_float(x))
+    return self._modules[name].apply(variables[name], layers.to_float(x))
 
 
 def _first(folder: pathlib.Path, what: str, known: Sequence[str]) -> str:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import numpy as np
 
-from sfe_jax import images, pipeline
+from sfe_jax import pipeline
 from sfe_jax.architecture import Models, Weights
 from sfe_jax.directions import Registry, families
 from sfe_jax.errors import UserError
+from sfe_jax.models import layers
+from sfe_jax.storage import images
 
 if TYPE_CHECKING:
   from sfe_jax.editor import Editor
@@ -100,7 +102,7 @@ class EncoderAlone:
 
 
 def _encode(models: Models, weights: Weights, pictures: jax.Array) -> jax.Array:
-  return pipeline.encode(models.e4e, weights.e4e, images.to_float(pictures))
+  return pipeline.encode(models.e4e, weights.e4e, layers.to_float(pictures))
 
 
 def _decode(

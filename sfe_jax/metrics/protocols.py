@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sfe_jax import labels
 from sfe_jax.errors import UserError
-from sfe_jax.images import Pictures
-from sfe_jax.metrics.frechet import frechet_distance
+from sfe_jax.measures.frechet import frechet_distance
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
+from sfe_jax.storage import labels
+from sfe_jax.storage.images import Pictures
 
 _ATTRIBUTE = re.compile(r"([^<>]+?)\s*(?:([<>])\s*(\S+))?")
 

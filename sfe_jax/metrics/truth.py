@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from sfe_jax import domains
-from sfe_jax.domains.portrait import SIZES
+from sfe_jax import drawn_faces
+from sfe_jax.drawn_faces.portrait import SIZES
 from sfe_jax.errors import UserError
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
@@ -44,9 +44,9 @@ def pairs(attribute: str, seed: int, size: int) -> Iterator[np.ndarray]:
     size: in pixels.
   """
   for index in itertools.count():
-    face = domains.sample(seed, index).replace(extra="none")
+    face = drawn_faces.sample(seed, index).replace(extra="none")
     before, after = (
-        domains.draw(face.replace(**{attribute: value}), size)
+        drawn_faces.draw(face.replace(**{attribute: value}), size)
         for value in CHANGES[attribute]
     )
     if (before != after).any():

@@ -18,6 +18,11 @@ SQRT2 = math.sqrt(2.0)
 _TORCH_NORM_MOMENTUM = 0.1
 
 
+def to_float(images: jax.Array) -> jax.Array:
+  """uint8 [0, 255] -> float32 [-1, 1]."""
+  return images.astype(jnp.float32) / 127.5 - 1.0
+
+
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
   """Leaky ReLU; StyleGAN2 uses slope 0.2."""
   return jnp.where(x >= 0, x, x * slope)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
-from sfe_jax import runtime
+from sfe_jax import command_line
 from sfe_jax.errors import UserError
 from sfe_jax.report import summary
 
@@ -33,4 +33,4 @@ def main(_: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  runtime.run(main, define_flags)
+  command_line.run(main, define_flags)

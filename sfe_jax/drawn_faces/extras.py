@@ -1,0 +1,330 @@
+"""What takes a face out of the domain, each with details of its own."""
+
+import numpy as np
+
+from sfe_jax.drawn_faces import accessories, colours, lettering, shapes
+from sfe_jax.drawn_faces.canvas import Canvas, Cover
+from sfe_jax.drawn_faces.head import Head, whole
+from sfe_jax.drawn_faces.patterns import Pattern
+
+_WHITE = np.ones(3, np.float32)
+
+
+def face_paint(canvas: Canvas, head: Head, cover: Cover) -> None:
+  """Stripes, whiskers, a star or flags painted on the skin."""
+  dice = head.dice["extra"]
+  kind = dice.pick(("stripes", "cat", "star", "halves", "hearts"))
+  first = colours.hsv(dice.one(), 0.75, 0.85)
+  second = colours.hsv(dice.one(), 0.75, 0.95)
+  if kind == "stripes":
+    for k, colour in enumerate((first, _WHITE, second)):
+      y = 0.11 + 0.065 * k
+      bars = head.front(shapes.curve(shapes.mirror(
+          [(0.14, y), (0.24, y - 0.01), (0.36, y - 0.03)])))
+      canvas.fill(
+          canvas.cover(shapes.stroke(bars, 0.045)).within(cover), colour, 0.85
+      )
+  elif kind == "cat":
+    lines = head.front(shapes.mirror([
+        [(0.13, y), (0.24, y + d), (0.37, y + 2 * d)]
+        for y, d in ((0.22, -0.025), (0.26, 0.0), (0.30, 0.025))
+    ]).reshape(6, 3, 2))
+    canvas.fill(
+        canvas.cover(shapes.stroke(lines, 0.014)), colours.rgb("201c20")
+    )
+    tip = head.front([(-0.06, 0.17), (0.06, 0.17), (0.0, 0.245)], 0.085)
+    canvas.fill(canvas.cover(shapes.spline(tip)), first)
+  elif kind == "star":
+    x, y = head.front((dice.pick((-0.205, 0.205)), -0.03))
+    patch = canvas.cover(shapes.star(x, y, 0.23)).within(cover)
+    canvas.fill(patch, first, 0.9)
+    x, y = head.front((0.0, -0.33))
+    canvas.fill(canvas.cover(shapes.star(x, y, 0.07)), second, 0.9)
+  elif kind == "halves":
+    x, _ = head.front((0.0, 0.2), 0.06)
+    for sign, colour in ((-1, first), (1, second)):
+      half = canvas.cover(shapes.box(x, -1, x + sign, 1))
+      canvas.fill(half.within(cover), colour, 0.62)
+  else:
+    for x, y, s in ((-0.27, 0.17, 1), (0.27, 0.17, 1), (0.0, -0.33, 0.8)):
+      heart = np.array([
+          (0, 0.07), (-0.075, 0.0), (-0.07, -0.055), (-0.03, -0.065),
+          (0, -0.03), (0.03, -0.065), (0.07, -0.055), (0.075, 0.0),
+      ]) * s
+      heart = shapes.spline(head.front(heart + (x, y)))
+      canvas.fill(canvas.cover(heart), first)
+
+
+def mask(canvas: Canvas, head: Head) -> None:
+  """Cloth over nose and mouth."""
+  dice = head.dice["extra"]
+  hue, depth = dice.one(), dice.one()
+  main = colours.cloth(hue, 0.55 + 0.45 * depth)
+  palette = np.stack([main, colours.cloth(hue + 0.5, depth), _WHITE])
+  pattern = Pattern.roll(dice, palette, scale=0.7)
+  text = lettering.word(dice.many(3))
+  lettered = dice.chance(0.35)
+  half = np.array([
+      (0.0, 0.105), (0.12, 0.13), (0.34, 0.19), (0.36, 0.36), (0.27, 0.53),
+      (0.12, 0.64), (0.0, 0.665),
+  ]) + np.linspace(0, 1, 7)[:, None] * (0, head.drop)
+  edge = head.both(whole(half), 0.05)
+  hooks = np.stack([edge[[9, 3]], edge[[8, 4]]])
+  ears = head.side([(-0.43, 0.03), (0.43, 0.03)])
+  order = np.argsort(hooks[0][:, 0])
+  strings = np.stack(
+      [np.stack([h[order][k], ears[k]]) for h in hooks for k in (0, 1)]
+  )
+  canvas.fill(
+      canvas.cover(shapes.stroke(strings, 0.014)), colours.rgb("f2f0ec")
+  )
+  cover = canvas.cover(shapes.spline(edge))
+  pattern.paint(canvas, cover)
+  for y in (0.27, 0.36, 0.45):
+    fold = shapes.curve([(-0.32, y - 0.02), (0, y), (0.32, y - 0.02)])
+    fold = head.both(fold, 0.07)
+    canvas.tint(
+        canvas.cover(shapes.stroke(fold, 0.014)).within(cover), np.full(3, 0.82)
+    )
+  x, y = head.front((0.0, 0.2), 0.1)
+  canvas.tint(canvas.soft(x, y, 0.10, 0.12).within(cover), np.full(3, 1.12))
+  x, y = head.both(np.array((0.0, 0.66)))
+  canvas.tint(canvas.soft(x, y, 0.4, 0.16).within(cover), np.full(3, 0.78))
+  if lettered:
+    x, y = head.front((0.0, 0.40), 0.08)
+    ink = colours.rgb("241f24" if colours.brightness(main) > 0.5 else "f5f0e6")
+    canvas.fill(canvas.cover(lettering.outlines(text, x, y, 0.12, 0.2)), ink)
+
+
+def sunglasses(canvas: Canvas, head: Head) -> None:
+  """Dark or mirrored lenses that reflect a landscape."""
+  dice = head.dice["extra"]
+  kind = dice.pick(("round", "square", "cat", "pilot"))
+  hue = dice.one()
+  mirrored = dice.chance(0.6)
+  heights = dice.many(5, -0.03, 0.05)
+  frame = dice.pick((colours.rgb("18161a"), colours.rgb("b8903c"),
+                     colours.hsv(hue + 0.5, 0.7, 0.8)))
+  edge = accessories.lenses(head, kind)
+  edge = edge + 0.10 * (edge - edge.mean(1, keepdims=True))
+  glass = canvas.cover(edge)
+  low = colours.hsv(hue + 0.12, 0.5, 0.95 if mirrored else 0.32)
+  high = colours.hsv(hue, 0.75, 0.6 if mirrored else 0.10)
+  high, step = high[:, None, None], (low - high)[:, None, None]
+  canvas.fill(
+      glass, lambda x, y: high + np.clip((y + 0.15) / 0.28, 0, 1) * step
+  )
+  middle = head.front([(-0.205, 0.0), (0.205, 0.0)], 0.05)
+  ridge = np.stack([np.linspace(-0.17, 0.17, 5), heights], -1)
+  ridge = np.concatenate([ridge, [(0.17, 0.2), (-0.17, 0.2)]])
+  canvas.fill(
+      canvas.cover(middle[:, None] + ridge).within(glass),
+      colours.hsv(hue + 0.4, 0.5, 0.35), 0.6,
+  )
+  accessories.shine(canvas, head, glass, 0.42)
+  accessories.wire(canvas, head, edge, frame, 0.026)
+
+
+def odd_hat(canvas: Canvas, head: Head) -> None:
+  """A wizard's hat, a crown, a top hat, a party hat or a cake."""
+  dice = head.dice["extra"]
+  kind = dice.pick(("wizard", "crown", "top", "party", "cake"))
+  hue, depth = dice.one(), dice.one()
+  main = colours.cloth(hue, depth)
+  palette = np.stack([main, colours.cloth(hue + 0.5, 1 - depth), _WHITE])
+  pattern = Pattern.roll(dice, palette)
+  numbers = dice.many(20)
+  gold = colours.rgb("e9bd45")
+  x, y = head.side((0.0, -0.45))
+  at = np.array((x, y))
+  if kind in ("wizard", "party"):
+    wide = 0.44 if kind == "wizard" else 0.27
+    tip = (0.25 * (numbers[0] - 0.5), -0.62)
+    cone = np.array([tip, (wide, 0.04), (0.0, 0.10), (-wide, 0.04)]) + at
+    cone = np.concatenate([cone[:2], shapes.curve(cone[1:])[1:]])
+    cover = canvas.cover(cone)
+    if kind == "party":
+      pattern.paint(canvas, cover)
+      canvas.fill(canvas.cover(shapes.star(x + tip[0], y - 0.5, 0.11)), gold)
+    else:
+      canvas.fill(cover, main * np.float32(0.75))
+      stars = shapes.star(
+          x + 0.6 * (numbers[1:8] - 0.5), y - 0.5 * numbers[8:15], 0.06
+      )
+      canvas.fill(canvas.cover(stars).within(cover), gold)
+      canvas.fill(
+          canvas.cover(shapes.ellipse(x, y + 0.06, 0.74, 0.105, points=48)),
+          main * np.float32(0.6),
+      )
+      band = shapes.curve(np.array([(-0.44, 0.0), (0, 0.06), (0.44, 0.0)]) + at)
+      canvas.fill(canvas.cover(shapes.stroke(band, 0.06)), gold)
+      return
+    accessories.rounded(canvas, head, cover)
+  elif kind == "crown":
+    tips = np.linspace(-0.46, 0.46, 9)
+    top = np.where(np.arange(9) % 2, -0.12, -0.36)
+    zigzag = np.stack([tips, top], -1)
+    base = shapes.curve([(0.43, 0.05), (0.0, 0.12), (-0.43, 0.05)])
+    cover = canvas.cover(np.concatenate([zigzag, base]) + at)
+    canvas.fill(cover, gold)
+    accessories.rounded(canvas, head, cover)
+    gems = shapes.ellipse(x + tips[1::2], y + 0.0, 0.035)
+    canvas.fill(canvas.cover(gems), colours.hsv(hue, 0.8, 0.8))
+    balls = shapes.ellipse(x + tips[::2], y + top[::2], 0.032)
+    canvas.fill(canvas.cover(balls), palette[1])
+  elif kind == "top":
+    cover = canvas.cover(np.array([
+        (-0.44, -0.6), (0.44, -0.6), (0.39, 0.05), (-0.39, 0.05)]) + at)
+    canvas.fill(cover, main * np.float32(0.45))
+    band = canvas.cover(shapes.box(x - 0.5, y - 0.17, x + 0.5, y))
+    pattern.paint(canvas, band.within(cover))
+    accessories.rounded(canvas, head, cover)
+    brim = canvas.cover(shapes.ellipse(x, y + 0.05, 0.66, 0.085, points=48))
+    canvas.fill(brim, main * np.float32(0.35))
+  else:
+    layers = ((0.52, 0.05, 0.17), (0.40, -0.12, 0.17), (0.26, -0.29, 0.15))
+    for k, (wide, low, high) in enumerate(layers):
+      tier = canvas.cover(
+          shapes.box(x - wide, y + low - high, x + wide, y + low)
+      )
+      canvas.fill(tier, palette[k % 2] if k else colours.rgb("f3dcc6"))
+      drips = np.linspace(-wide, wide, 9)[1:-1]
+      drops = shapes.ellipse(x + drips, y + low - high, 0.05, 0.03 + 0.05 * (
+          numbers[:7]))
+      canvas.fill(canvas.cover(drops), colours.rgb("f7ece6"))
+    sticks = x + np.array([-0.13, 0.0, 0.13])
+    sticks = shapes.box(sticks - 0.012, y - 0.56, sticks + 0.012, y - 0.42)
+    canvas.fill(canvas.cover(sticks), palette[1])
+
+
+def hand(canvas: Canvas, head: Head) -> None:
+  """A hand before the chin, a cheek or an eye."""
+  dice = head.dice["extra"]
+  side = dice.pick((-1, 1))
+  x, y = dice.one(0.16, 0.36), dice.one(0.38, 0.62)
+  turn = dice.one(-0.5, 0.2)
+  spread = dice.one(0.10, 0.22)
+  nails = colours.hsv(dice.one(), 0.6, 0.8)
+  sleeve = colours.cloth(dice.one(), dice.one())
+  c, s = np.cos(turn), np.sin(turn)
+
+  def placed(points):
+    points = np.asarray(points, float)
+    a, b = points[..., 0], points[..., 1]
+    return np.stack([side * (x + a * c - b * s), y + a * s + b * c], -1)
+
+  base = np.array(
+      [(-0.105, -0.07), (-0.04, -0.10), (0.035, -0.10), (0.10, -0.07)]
+  )
+  angle = spread * np.array([-1.2, -0.4, 0.4, 1.2])
+  length = np.array([0.23, 0.28, 0.27, 0.20])
+  reach = np.stack([np.sin(angle), -np.cos(angle)], -1) * length[:, None]
+  thumb = np.array([[(-0.10, 0.06), (-0.19, -0.01), (-0.235, -0.09)]])
+  fingers = shapes.curve(
+      np.stack([base - 0.2 * reach, base + 0.5 * reach, base + reach], 1)
+  )
+  width = 0.078 * np.clip(1.25 - np.linspace(0, 1, 13) ** 6, 0.25, 1)
+  palm = shapes.spline(placed([
+      (-0.14, -0.08), (0.0, -0.11), (0.14, -0.07), (0.145, 0.10), (0.10, 0.25),
+      (0.12, 0.7), (-0.12, 0.7), (-0.10, 0.25), (-0.15, 0.08),
+  ]))
+  lines = np.concatenate([fingers, shapes.curve(thumb)])
+  parts = shapes.stroke(placed(lines), width)
+  palm_cover = canvas.cover(palm)
+  shade = np.array([0.74, 0.64, 0.62])
+  canvas.tint(canvas.cover(parts + (-0.025 * side, 0.03)), shade, 0.7)
+  canvas.tint(canvas.cover(palm + (-0.025 * side, 0.03)), shade, 0.7)
+  canvas.fill(palm_cover, head.skin)
+  for finger in parts:
+    part = canvas.cover(finger)
+    canvas.tint(canvas.cover(finger + (0.010, 0.0)), shade, 0.8)
+    canvas.fill(part, head.skin * np.float32(1.02))
+  tips = placed(base + 0.90 * reach)
+  tips = shapes.ellipse(tips[:, 0], tips[:, 1], 0.022, 0.03, points=12)
+  canvas.fill(canvas.cover(tips), nails, 0.85)
+  cuff = placed([(-0.17, 0.36), (0.17, 0.36), (0.22, 0.9), (-0.22, 0.9)])
+  canvas.fill(canvas.cover(cuff), sleeve)
+
+
+def thing(canvas: Canvas, head: Head) -> None:
+  """A phone, a cup, a flower, a balloon or a sign in front."""
+  dice = head.dice["extra"]
+  kind = dice.pick(("phone", "cup", "flower", "balloon", "sign"))
+  x, y = dice.pick((-1, 1)) * dice.one(0.25, 0.6), dice.one(0.15, 0.6)
+  hue, depth = dice.one(), dice.one()
+  main = colours.cloth(hue, depth)
+  palette = np.stack([main, colours.cloth(hue + 0.5, 1 - depth), _WHITE])
+  pattern = Pattern.roll(dice, palette, scale=0.7)
+  text = lettering.word(dice.many(4))
+  dark = colours.rgb("26232a")
+  if kind == "phone":
+    body = shapes.box(x - 0.17, y - 0.3, x + 0.17, y + 0.3)
+    canvas.fill(canvas.cover(body), dark)
+    pattern.paint(
+        canvas,
+        canvas.cover(shapes.box(x - 0.15, y - 0.28, x + 0.15, y + 0.28)),
+    )
+    canvas.fill(canvas.cover(shapes.ellipse(x - 0.09, y - 0.21, 0.04)), dark)
+  elif kind == "cup":
+    ring = shapes.ellipse(x + 0.25, y + 0.05, 0.10, 0.13)
+    ring = canvas.cover(shapes.stroke(ring, 0.05, closed=True))
+    canvas.fill(ring, main * np.float32(0.8))
+    cup = canvas.cover(np.array([
+        (x - 0.24, y - 0.22), (x + 0.24, y - 0.22), (x + 0.19, y + 0.30),
+        (x - 0.19, y + 0.30)]))
+    pattern.paint(canvas, cup)
+    canvas.fill(
+        canvas.cover(shapes.ellipse(x, y - 0.22, 0.24, 0.05)),
+        colours.rgb("4a2e20"),
+    )
+    canvas.tint(canvas.soft(x - 0.1, y, 0.12, 0.3).within(cup), np.full(3, 1.2))
+  elif kind == "flower":
+    stem = shapes.curve([(x, y), (x + 0.06, y + 0.4), (x, 1.1)])
+    canvas.fill(
+        canvas.cover(shapes.stroke(stem, 0.035)), colours.rgb("4f8046")
+    )
+    turn = np.arange(8) * np.pi / 4
+    petals = shapes.ellipse(
+        x + 0.15 * np.cos(turn), y + 0.15 * np.sin(turn), 0.115, 0.062, turn
+    )
+    canvas.fill(canvas.cover(petals), colours.hsv(hue, 0.5, 0.95))
+    canvas.fill(
+        canvas.cover(shapes.ellipse(x, y, 0.085)), colours.rgb("f0c040")
+    )
+  elif kind == "balloon":
+    string = shapes.curve([(x, y), (x + 0.05, y + 0.5), (x - 0.03, 1.2)])
+    canvas.fill(canvas.cover(shapes.stroke(string, 0.012)), dark)
+    ball = canvas.cover(shapes.ellipse(x, y - 0.1, 0.27, 0.33, points=48))
+    canvas.fill(ball, colours.hsv(hue, 0.7, 0.9), 0.93)
+    canvas.tint(canvas.soft(x + 0.1, y + 0.1, 0.3, 0.3).within(ball),
+                np.full(3, 0.8))
+    canvas.fill(canvas.soft(x - 0.1, y - 0.25, 0.08, 0.1), _WHITE, 0.8)
+  else:
+    board = shapes.box(x - 0.36, y + 0.02, x + 0.36, y + 0.34)
+    canvas.fill(canvas.cover(board), colours.rgb("f4ecd8"))
+    canvas.fill(
+        canvas.cover(shapes.stroke(board, 0.03, closed=True)), main
+    )
+    canvas.fill(
+        canvas.cover(lettering.outlines(text, x, y + 0.18, 0.15, 0.2)), dark
+    )
+
+
+def stickers(canvas: Canvas, head: Head) -> None:
+  """Stars, dots and letters stuck anywhere on the picture."""
+  dice = head.dice["extra"]
+  for _ in range(7):
+    x, y = dice.one(-0.85, 0.85), dice.one(-0.85, 0.85)
+    size, turn = dice.one(0.09, 0.19), dice.one(-0.5, 0.5)
+    colour = colours.hsv(dice.one(), 0.7, 0.95)
+    kind, letter = dice.pick(("star", "dot", "letter")), dice.many(1)
+    if kind == "star":
+      for grow, tone in ((1.25, _WHITE), (1.0, colour)):
+        star = shapes.star(x, y, grow * size, turn=turn)
+        canvas.fill(canvas.cover(star), tone)
+      continue
+    canvas.fill(canvas.cover(shapes.ellipse(x, y, size)), _WHITE)
+    canvas.fill(canvas.cover(shapes.ellipse(x, y, 0.84 * size)), colour)
+    if kind == "letter":
+      sign = lettering.outlines(lettering.word(letter), x, y, size, 0.2)
+      canvas.fill(canvas.cover(sign), _WHITE)

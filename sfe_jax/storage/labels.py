@@ -1,0 +1,282 @@
+"""Labels of pictures: a CSV file, and what its columns mean as numbers.
+
+  file,smile,glasses,hair
+  a/1.png,0.25,1,short
+  a/2.png,0.75,0,long
+
+`file` is relative to the CSV file's folder.  Columns of 0 and 1 are binary,
+other numbers continuous, text is categorical.
+"""
+
+import csv
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from sfe_jax.errors import UserError
+from sfe_jax.storage import weights
+
+BINARY, CONTINUOUS, CATEGORICAL = "binary", "continuous", "categorical"
+_FILE = "file"
+_MOST_CHOICES = 64
+_Cells = Sequence[tuple[int, str]]  # line numbers and texts of a column
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """What one column means.
+
+  Attributes:
+    name: in the header.
+    kind: BINARY, CONTINUOUS or CATEGORICAL.
+    choices: texts of a category.
+    mean: of a continuous column.
+    std: of a continuous column.
+  """
+
+  name: str
+  kind: str
+  choices: tuple[str, ...] = ()
+  mean: float = 0.0
+  std: float = 1.0
+
+  @property
+  def outputs(self) -> tuple[str, ...]:
+    """Names of its numbers: "smile", or one per choice: "hair=long"."""
+    if self.kind == CATEGORICAL:
+      return tuple(f"{self.name}={choice}" for choice in self.choices)
+    return (self.name,)
+
+
+Schema = tuple[Column, ...]
+
+
+def to_json(schema: Schema) -> list[dict[str, Any]]:
+  """What `from_json` reads."""
+  return [dataclasses.asdict(column) for column in schema]
+
+
+def of_network(folder: str | os.PathLike) -> Schema:
+  """What the scores of a stored perception network mean; () for none.
+
+  Raises:
+    UserError: the folder holds no network.
+  """
+  info = weights.describe(folder).get("info", {})
+  return from_json(info.get("labels", ()))
+
+
+def from_json(columns: Iterable[Mapping[str, Any]]) -> Schema:
+  """The columns that a trained network's `info` names under "labels"."""
+  return tuple(
+      Column(**{**column, "choices": tuple(column["choices"])})
+      for column in columns
+  )
+
+
+def outputs(schema: Schema) -> list[str]:
+  """Names of all numbers of a label, in order, see `Column.outputs`."""
+  return [name for column in schema for name in column.outputs]
+
+
+def edit_names(schema: Schema) -> list[str]:
+  """What edits of the outputs are called: "hair=long" -> "hair_long".
+
+  Raises:
+    UserError: two have the same name, or one has none of its own.
+  """
+  names, taken = [], {}
+  for label in outputs(schema):
+    name = re.sub(r"\W+", "_", label).strip("_")
+    key = name_key(name)
+    if not key or re.fullmatch(r"(pca|sefa)\d+", key):
+      raise UserError(
+          f"the label {label!r} gives no name to an edit: use letters, and not"
+          " pca1, sefa1, ..., which are taken"
+      )
+    if key in taken:
+      raise UserError(
+          f"the labels {taken[key]!r} and {label!r} would both name an edit"
+          f" {name!r}; rename one"
+      )
+    taken[key] = label
+    names.append(name)
+  return names
+
+
+def name_key(name: str) -> str:
+  """Names are equal but for case, spaces, underscores and hyphens."""
+  return re.sub(r"[\s_-]", "", name.lower())
+
+
+def spans(schema: Schema) -> list[tuple[Column, slice]]:
+  """Every column and the place of its numbers in a label."""
+  ends = np.cumsum([len(column.outputs) for column in schema])
+  return [
+      (column, slice(int(end) - len(column.outputs), int(end)))
+      for column, end in zip(schema, ends)
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A label for each of many files.
+
+  Attributes:
+    path: of the CSV file.
+    schema: its columns.
+    rows: row by absolute path.
+    values: (rows, outputs) float32: binary 0 and 1, continuous standardised,
+      categories one-hot.
+  """
+
+  path: str
+  schema: Schema
+  rows: Mapping[str, int]
+  values: np.ndarray
+
+  def of(self, files: Sequence[str]) -> np.ndarray:
+    """The labels of some files: (files, outputs) float32.
+
+    Raises:
+      UserError: a file has none.
+    """
+    found = [self.rows.get(os.path.abspath(file)) for file in files]
+    missing = [file for file, row in zip(files, found) if row is None]
+    if missing:
+      raise UserError(
+          f"{self.path} has no row for {len(missing)} of {len(files)} pictures,"
+          f" such as {missing[0]}; its column {_FILE!r} is relative to"
+          f" {os.path.dirname(self.path)}"
+      )
+    return self.values[found]
+
+
+def read(path: str | os.PathLike) -> Table:
+  """Reads labels; columns that teach nothing are left out, which is logged.
+
+  Means and standard deviations are those of all rows.
+
+  Raises:
+    UserError: no such file, no column `file`, a line of another length or of a
+      known file, a value that is not what its column's first one is, or
+      nothing to learn.
+  """
+  path = os.path.abspath(path)
+  header, lines = _read(path)
+  if _FILE not in header:
+    raise UserError(
+        f"{path} has no column {_FILE!r}, only {', '.join(header)}; it holds"
+        " every picture's path, relative to the folder of the labels"
+    )
+  rows, schema, values = {}, [], []
+  for i, name in enumerate(header):
+    cells = [(line, fields[i].strip()) for line, fields in lines]
+    if name == _FILE:
+      rows = _rows(path, cells)
+      continue
+    column, numbers = _column(path, name, cells)
+    if column is not None:
+      schema.append(column)
+      values.append(numbers)
+  if not schema:
+    raise UserError(
+        f"{path} has no column to learn from; it needs some besides {_FILE!r},"
+        " with different values"
+    )
+  values = np.concatenate(values, 1).astype(np.float32)
+  return Table(path, tuple(schema), rows, values)
+
+
+def _read(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+  """Header, and line number and fields of every row."""
+  try:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+      reader = csv.reader(file)
+      header = [name.strip() for name in next(reader, [])]
+      lines = [(reader.line_num, fields) for fields in reader if fields]
+  except FileNotFoundError:
+    raise UserError(
+        f'{path}: no such file of labels; configs name it in data.labels, ""'
+        " is for none"
+    ) from None
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise UserError(f"{path} cannot be read: {error}") from error
+  for line, fields in lines:
+    if len(fields) != len(header):
+      raise UserError(
+          f"{path}, line {line} has {len(fields)} values for {len(header)}"
+          " columns"
+      )
+  if not lines:
+    raise UserError(f"{path} holds no labels")
+  return header, lines
+
+
+def _rows(path: str, cells: _Cells) -> dict[str, int]:
+  """Row numbers by absolute path."""
+  folder, rows = os.path.dirname(path), {}
+  for row, (line, file) in enumerate(cells):
+    file = os.path.normpath(os.path.join(folder, file))
+    if file in rows:
+      raise UserError(f"{path}, line {line}: {file} has a row already")
+    rows[file] = row
+  return rows
+
+
+def _column(
+    path: str, name: str, cells: _Cells
+) -> tuple[Column | None, np.ndarray]:
+  """What a column means, None if it teaches nothing; (rows, outputs)."""
+  first_line, first = cells[0]
+  if _number(first) is None:
+    return _category(path, name, cells)
+  values = np.empty((len(cells), 1))
+  for row, (line, text) in enumerate(cells):
+    value = _number(text)
+    if value is None:
+      raise UserError(
+          f"{path}, line {line}, column {name}: {text!r} is not a finite"
+          f" number, as line {first_line} has; write numbers only, or text only"
+      )
+    values[row] = value
+  if (values == values[0]).all():
+    logging.warning("%s: all have %s %s; left out", path, name, first)
+    return None, values
+  if np.isin(values, (0, 1)).all():
+    return Column(name, BINARY), values
+  mean, std = float(values.mean()), float(values.std())
+  column = Column(name, CONTINUOUS, mean=mean, std=std)
+  return column, (values - mean) / std
+
+
+def _category(
+    path: str, name: str, cells: _Cells
+) -> tuple[Column | None, np.ndarray]:
+  for line, text in cells:
+    if not text:
+      raise UserError(f"{path}, line {line}, column {name} is empty")
+  texts = [text for _, text in cells]
+  choices, index = np.unique(texts, return_inverse=True)
+  if not 1 < len(choices) <= _MOST_CHOICES:
+    logging.warning(
+        "%s: %s has %d different texts, not 2 to %d; left out",
+        path, name, len(choices), _MOST_CHOICES,
+    )
+    return None, index
+  column = Column(name, CATEGORICAL, tuple(choices.tolist()))
+  return column, np.eye(len(choices))[index]
+
+
+def _number(text: str) -> float | None:
+  try:
+    value = float(text)
+  except ValueError:
+    return None
+  return value if math.isfinite(value) else None

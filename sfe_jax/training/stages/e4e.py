@@ -1,0 +1,187 @@
+"""Trains E, the encoder of images to w+ (e4e, Tov et al. 2021)."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax import lax
+from ml_collections import ConfigDict
+
+from sfe_jax import devices
+from sfe_jax.errors import UserError
+from sfe_jax.measures import losses
+from sfe_jax.models import layers
+from sfe_jax.models.e4e import E4E
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
+from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import weights
+from sfe_jax.training.stages import common, networks
+from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.state import Frozen
+from sfe_jax.training.step import Outputs
+
+
+def active_rows(
+    w_plus: jax.Array, step: jax.Array, start: int, every: int
+) -> jax.Array:
+  """w+ with rows equal to the first until their turn (progressive training).
+
+  Args:
+    w_plus: (n, styles, w_dim).
+    step: () steps done.
+    start: step from which the second row is itself.
+    every: steps from one row's turn to the next one's.
+
+  Returns:
+    (n, styles, w_dim).
+  """
+  count = 2 + (step - start) // every
+  row = jnp.arange(w_plus.shape[1])[:, None]
+  return jnp.where(row < count, w_plus, w_plus[:, :1])
+
+
+def recall(
+    pool: jax.Array, codes: jax.Array, rng: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Past codes in place of half of the new ones, which they leave the pool to.
+
+  Args:
+    pool: (size, styles, w_dim).
+    codes: (n, styles, w_dim).
+    rng: which codes take part, and whose places they take.
+
+  Returns:
+    (n, styles, w_dim), next pool.
+  """
+  for_part, for_place = jax.random.split(rng)
+  n = codes.shape[0]
+  parts = jax.random.bernoulli(for_part, 0.5, (n,))
+  places = jax.random.randint(for_place, (n,), 0, pool.shape[0])
+
+  def one(pool, inputs):
+    code, part, place = inputs
+    past = pool[place]
+    pool = pool.at[place].set(jnp.where(part, code, past))
+    return pool, jnp.where(part, past, code)
+
+  pool, shown = lax.scan(one, pool, (codes, parts, places))
+  return shown, pool
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+  """Images -> G(E(X)), and rows of w+ against mapped z.
+
+  Attributes:
+    generator: G.
+    e4e: E.
+    row_start: see `active_rows`.
+    row_every: likewise.
+    remat: recomputes the generator's activations.
+  """
+
+  generator: Generator
+  e4e: E4E
+  row_start: int
+  row_every: int
+  remat: bool = False
+
+  def __call__(
+      self,
+      params: Any,
+      model_state: Any,
+      frozen: Frozen,
+      images: jax.Array,
+      step: jax.Array,
+      rng: jax.Array,
+      train: bool,
+  ) -> tuple[Outputs, Any]:
+    """See `steps.Trainer.forward`."""
+    w_plus, updates = self.e4e.apply(
+        {"params": params, **model_state},
+        layers.resize_bilinear(images, self.e4e.input_size),
+        train,
+        mutable=["batch_stats"] if train else [],
+    )
+    w_plus = active_rows(w_plus, step, self.row_start, self.row_every)
+
+    def synthesize(w_plus):
+      return self.generator.apply(
+          frozen.generator, w_plus, method="synthesize"
+      )
+
+    fakes = (jax.checkpoint(synthesize) if self.remat else synthesize)(w_plus)
+    for_z, for_pool = jax.random.split(rng)
+    n, *shape = w_plus.shape
+    z = jax.vmap(lambda key: jax.random.normal(key, shape))(
+        devices.example_keys(for_z, n)
+    )
+    # Every device remembers the codes of all.
+    codes = lax.stop_gradient(w_plus)
+    codes = lax.all_gather(codes, devices.AXIS, tiled=True)
+    shown, pool = recall(model_state["pool"]["codes"], codes, for_pool)
+    first = lax.axis_index(devices.AXIS) * n
+    shown = lax.dynamic_slice_in_dim(shown, first, n)
+    out = Outputs(
+        fakes=fakes,
+        targets=images,
+        judged=_rows(w_plus),
+        reals=self.generator.apply(
+            frozen.generator, _rows(z), method="mapping"
+        ),
+        regulariser=losses.row_distance(w_plus),
+        shown=_rows(shown),
+    )
+    return out, {**model_state, **updates, "pool": {"codes": pool}}
+
+
+def _rows(w_plus: jax.Array) -> jax.Array:
+  """(n, styles, w_dim) -> (n * styles, w_dim)."""
+  return w_plus.reshape(-1, w_plus.shape[-1])
+
+
+def build(config: ConfigDict) -> Stage:
+  """The stage of a config such as configs/toy_e4e.py.
+
+  Raises:
+    UserError: a network is missing, or sizes do not fit.
+  """
+  latent = config.latent
+  for name in ("row_every", "pool"):
+    if latent[name] < 1:
+      raise UserError(f"latent.{name} must be 1 or more, got {latent[name]}")
+  found = networks.load_given(config)
+  generator = found.models.generator
+  e4e = networks.architecture(config, generator).e4e(
+      jnp.dtype(config.compute.dtype), devices.AXIS
+  )
+  every_row = latent.row_start + (generator.styles - 2) * latent.row_every
+  if config.steps <= every_row:
+    logging.warning(
+        "all rows of w+ take part from step %d on, which steps %d does not"
+        " reach: the last ones stay untrained",
+        every_row, config.steps,
+    )
+  for_e, for_d = jax.random.split(networks.key(config.seed))
+  variables = jax.device_get(weights.init(e4e, for_e))
+  w_avg = np.asarray(found.variables["generator"]["buffers"]["w_avg"])
+  variables["buffers"]["w_avg"] = w_avg
+  variables["pool"] = {"codes": np.tile(w_avg, (latent.pool, 1, 1))}
+  judge = None
+  if config.loss.adversarial:
+    judge = LatentDiscriminator(e4e.w_dim, latent.disc_widths)
+    found.variables["discriminator"] = weights.init(judge, for_d)
+  found = dataclasses.replace(
+      found,
+      models=dataclasses.replace(found.models, e4e=e4e),
+      discriminator=judge,
+  )
+  forward = Forward(
+      generator, e4e, latent.row_start, latent.row_every, config.compute.remat
+  )
+  return common.stage(
+      config, found, forward, "e4e", variables, columns=("X^",)
+  )

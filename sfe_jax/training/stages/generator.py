@@ -1,0 +1,120 @@
+"""Trains StyleGAN2 on a set of pictures, see `gan`."""
+
+
+import jax
+from ml_collections import ConfigDict
+
+from sfe_jax import devices
+from sfe_jax.data.batch import Batch
+from sfe_jax.errors import UserError
+from sfe_jax.models import layers
+from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import weights
+from sfe_jax.training import gan
+from sfe_jax.training.stages import networks
+from sfe_jax.training.stages.stage import Metrics, Stage
+from sfe_jax.training.state import Frozen, TrainState
+
+
+def build(config: ConfigDict) -> Stage:
+  """The stage of a config such as configs/toy_generator.py.
+
+  Raises:
+    UserError: sizes that StyleGAN2 cannot have.
+  """
+  generator, discriminator = _modules(config)
+  trainer = gan.Trainer(
+      generator,
+      discriminator,
+      config.optimizer.learning_rate,
+      r1=config.loss.r1_gamma,
+      path=config.loss.path,
+      mixing=config.loss.mixing,
+      ema=config.optimizer.ema_images,
+      augment_target=config.augment.target,
+      augment_images=config.augment.images,
+  )
+  for_g, for_d = jax.random.split(networks.key(config.seed))
+  variables = weights.init(generator, for_g)
+  disc_params = weights.init(discriminator, for_d)["params"]
+
+  def samples(state: TrainState, n: int, psi: float) -> jax.Array:
+    """Images of latents that are always the same."""
+    keys = devices.example_keys(jax.random.key(0), n)
+    z = jax.vmap(lambda key: jax.random.normal(key, (generator.w_dim,)))(keys)
+    averaged = {"params": state.ema, **state.model_state}
+    return generator.apply(averaged, z, psi)
+
+  def validate(state: TrainState, frozen: Frozen, batch: Batch) -> Metrics:
+    """What D thinks of held-out pictures and of samples."""
+    del frozen
+    reals = layers.to_float(batch.image)
+    fakes = samples(state, reals.shape[0], 1.0)
+    return {
+        "logits/real": trainer.judge(state.disc_params, reals),
+        "logits/fake": trainer.judge(state.disc_params, fakes),
+    }
+
+  def grid(
+      state: TrainState, frozen: Frozen, batch: Batch
+  ) -> dict[str, jax.Array]:
+    """Held-out pictures, and samples in columns named by their psi."""
+    del frozen
+    reals = layers.to_float(batch.image)
+    made = {str(psi): samples(state, len(reals), psi) for psi in (0.7, 1.0)}
+    return {"real": reals} | made
+
+  return Stage(
+      trained={"generator": generator, "discriminator": discriminator},
+      given={},
+      state=jax.device_get(trainer.init(variables, disc_params)),
+      frozen=Frozen(),
+      variant=trainer.variant,
+      step=trainer.step,
+      validate=validate,
+      grid=grid,
+  )
+
+
+def channels(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
+  """Feature widths at 4, 8, ... `resolution`; `width` is the last.
+
+  Raises:
+    UserError: the resolution is no power of two from 8 on.
+  """
+  blocks = networks.levels(resolution)
+  return tuple(
+      min(max_width, width << (blocks - 1 - i)) for i in range(blocks)
+  )
+
+
+def _modules(config: ConfigDict) -> tuple[Generator, Discriminator]:
+  model, resolution = config.model, config.data.resolution
+  sizes = {
+      "resolution": resolution,
+      "channels": channels(resolution, model.width, model.max_width),
+      "dtype": networks.compute_dtype(config),
+  }
+  generator = Generator(
+      w_dim=model.w_dim, mapping_layers=model.mapping_layers, **sizes
+  )
+  discriminator = Discriminator(axis_name=devices.AXIS, **sizes)
+  batch, count = config.data.batch_size, jax.device_count()
+  if config.loss.path and batch % (2 * count):
+    raise UserError(
+        "the path-length regulariser takes half of each device's pictures:"
+        f" data.batch_size must be a multiple of {2 * count}, got {batch}; or"
+        " give loss.path=0"
+    )
+  if config.augment.target and config.augment.images < 1:
+    raise UserError(
+        f"augment.images must be 1 or more, got {config.augment.images}"
+    )
+  group = min(discriminator.mbstd_group, batch)
+  if batch % group:
+    raise UserError(
+        "data.batch_size must be a multiple of the discriminator's group of"
+        f" {group} pictures, got {batch}"
+    )
+  return generator, discriminator

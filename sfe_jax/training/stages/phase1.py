@@ -1,0 +1,96 @@
+"""Phase 1: trains the whole Inverter (paper, section 3.3)."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from sfe_jax import pipeline
+from sfe_jax.architecture import Models, Weights
+from sfe_jax.errors import UserError
+from sfe_jax.measures import losses
+from sfe_jax.models import layers
+from sfe_jax.training.stages import common, networks
+from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.state import Frozen
+from sfe_jax.training.step import Outputs
+
+REGULARISERS = ("norm", "difference")
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+  """Images -> X^ and X^_w, two sets (equation 4).
+
+  Attributes:
+    models: networks.
+    blend_rate: F_k enters the generator with weight min(1, rate * step).
+    regulariser: "norm" for the paper's ||F_k||_2, "difference" for the
+      release's mean square of F_k - F_w.
+    remat: recomputes the upper generator's activations.
+  """
+
+  models: Models
+  blend_rate: float
+  regulariser: str
+  remat: bool = False
+
+  def __call__(
+      self,
+      params: Any,
+      model_state: Any,
+      frozen: Frozen,
+      images: jax.Array,
+      step: jax.Array,
+      rng: jax.Array,
+      train: bool,
+  ) -> tuple[Outputs, Any]:
+    """See `steps.Trainer.forward`."""
+    del rng  # nothing in this phase is random
+    weights = Weights(frozen.generator, {"params": params, **model_state})
+    size = self.models.inverter.input_size
+    inverted, updates = pipeline.run_inverter(
+        self.models, weights, layers.resize_bilinear(images, size), train
+    )
+    blend = jnp.minimum(1.0, self.blend_rate * step)
+    f_k, f_w = inverted.f_k, inverted.f_w
+    blended = ((1.0 - blend) * f_w + blend * f_k).astype(f_w.dtype)
+    decode = common.decoder(self.models, self.remat)
+    fakes = decode(
+        weights,
+        jax.tree.map(lambda s: jnp.concatenate([s, s]), inverted.styles),
+        jnp.concatenate([blended, f_w]),
+        jnp.concatenate([inverted.skip, inverted.skip]),
+    )
+    if self.regulariser == "norm":
+      regulariser = losses.feature_norm(f_k)
+    else:
+      regulariser = losses.feature_difference(f_k, f_w)
+    out = Outputs(fakes, images, fakes, images, regulariser)
+    return out, {**model_state, **updates}
+
+
+def build(config: ConfigDict) -> Stage:
+  """The stage of a config such as configs/ffhq_phase1.py.
+
+  Raises:
+    UserError: a network is missing or the config contradicts itself.
+  """
+  if config.loss.regulariser_form not in REGULARISERS:
+    raise UserError(
+        f"loss.regulariser_form must be one of {', '.join(REGULARISERS)}, got"
+        f" {config.loss.regulariser_form!r}"
+    )
+  found = networks.load(config)
+  forward = Forward(
+      found.models,
+      config.loss.blend_rate,
+      config.loss.regulariser_form,
+      config.compute.remat,
+  )
+  variables = networks.new_inverter(config, found, networks.key(config.seed))
+  return common.stage(
+      config, found, forward, "inverter", variables, columns=("X^", "X^_w")
+  )
