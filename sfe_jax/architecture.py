@@ -1,9 +1,9 @@
 """Which networks make an editor, and how their sizes hang together."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-import flax.struct
 import jax.numpy as jnp
 
 from sfe_jax.errors import UserError
@@ -43,14 +43,9 @@ NETWORKS = {
 }
 
 
-@flax.struct.dataclass
-class Weights:
-  """Variables of the editing networks, one pytree."""
-
-  generator: Any
-  inverter: Any
-  feature_editor: Any = None
-  e4e: Any = None
+# {network name: its Flax variables}: the one form in which variables of several
+# networks travel together, always as an argument of jitted functions.
+Variables = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

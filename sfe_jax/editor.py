@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sfe_jax import command_line, directions, pipeline
-from sfe_jax.architecture import Architecture, Models, Weights
+from sfe_jax.architecture import Architecture, Models, Variables
 from sfe_jax.directions import families, files
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
@@ -71,7 +71,7 @@ class Editor:
 
   Attributes:
     models: the networks.
-    weights: their variables.
+    variables: their variables by name.
     directions: edits by name.
     batch_size: images that pass the networks together.
   """
@@ -79,7 +79,7 @@ class Editor:
   def __init__(
       self,
       models: Models,
-      weights: Weights,
+      variables: Variables,
       directions: directions.Registry,
       *,
       batch_size: int = 1,
@@ -91,7 +91,7 @@ class Editor:
     command_line.enable_compilation_cache()
     models.check()
     self.models = models
-    self.weights = weights
+    self.variables = dict(variables)
     self.directions = directions
     self.batch_size = batch_size
     self._precision = precision
@@ -105,7 +105,7 @@ class Editor:
 
     def call(*args):
       with jax.default_matmul_precision(self._precision):
-        return compiled(self.weights, *args)
+        return compiled(self.variables, *args)
 
     return call
 
@@ -160,7 +160,7 @@ class Editor:
     models = Models(**modules)
     return cls(
         models,
-        Weights(**variables),
+        variables,
         registry(folder, models.generator, domain),
         batch_size=batch_size,
         precision=precision,
@@ -183,7 +183,7 @@ class Editor:
         for name in _SOURCES
     }
     no_folder = registry("weights", models.generator)
-    return cls(models, Weights(**variables), no_folder, **options)
+    return cls(models, variables, no_folder, **options)
 
   @property
   def resolution(self) -> int:
@@ -326,10 +326,12 @@ class Editor:
     return jax.tree.map(lambda *x: jnp.concatenate(x)[:n], *outputs)
 
 
-def _invert(models: Models, weights: Weights, batch: jax.Array) -> Inversion:
+def _invert(
+    models: Models, variables: Variables, batch: jax.Array
+) -> Inversion:
   if batch.dtype == jnp.uint8:
     batch = layers.to_float(batch)
-  return pipeline.invert(models, weights, batch)
+  return pipeline.invert(models, variables, batch)
 
 
 def _ways_without(missing: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ import jax
 from absl import flags, logging
 
 from sfe_jax import command_line
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models
 from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
@@ -197,7 +197,7 @@ def _load(folder: pathlib.Path, directions: Registry) -> Method:
     e4e, e = weights.read(folder / "e4e", E4E)
     models = Models(generator, None, None, e4e)
     return EncoderAlone(
-        models, Weights(generator=g, inverter=None, e4e=e), directions
+        models, {"generator": g, "e4e": e}, directions
     )
   editor = Editor.load(
       folder,

@@ -1,7 +1,12 @@
-"""The paper's equations 1-7, one pure function each.
+"""Equations 1-7 of the paper, one pure function each.
 
-`models` (modules, static) and `weights` (their variables, a pytree argument)
-come from `sfe_jax.architecture`.  Images are NHWC float32 in [-1, 1].
+Every caller uses these functions: the `Editor`, the evaluation methods, and the
+training of e4e, phase 1 and phase 2.
+
+`models` are the modules (static, see `architecture.Models`).  `variables` is
+one pytree argument: a dict from network name ("generator", "inverter",
+"feature_editor", "e4e") to that network's Flax variables.  Images are NHWC
+float32 in [-1, 1].
 """
 
 from typing import Any
@@ -10,7 +15,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models, Variables
 from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.stylegan2 import Styles
@@ -32,14 +37,14 @@ class Edit:
 
 @flax.struct.dataclass
 class Inversion:
-  """All an edit needs and nothing an edit changes.
+  """Everything an edit needs and nothing that an edit changes.
 
   Attributes:
-    w: (n, styles, w_dim), the Inverter's latents, equation 3.
-    f_k: (n, h, w, c), the Inverter's features, equation 3.
-    skip: (n, h, w, 3), RGB sum of the generator below F_k for `w`.
-    w_e: (n, styles, w_dim), latents of the editing encoder E.
-    f_e: (n, h', w', c'), generator features of `w_e` where Delta is taken.
+    w: (n, styles, w_dim), latents predicted by the Inverter (equation 1).
+    f_k: (n, h, w, c), features predicted by the Inverter (equation 3).
+    skip: (n, h, w, 3), RGB output of the generator below layer k for `w`.
+    w_e: (n, styles, w_dim), latents predicted by the editing encoder E.
+    f_e: (n, h', w', c'), generator features of `w_e` at layer delta_k.
   """
 
   w: jax.Array
@@ -51,13 +56,13 @@ class Inversion:
 
 @flax.struct.dataclass
 class Edited:
-  """An edited image and what made it.
+  """An edited image and the quantities it was made from.
 
   Attributes:
     image: (n, resolution, resolution, 3), about [-1, 1].
-    w: edited latents w'.
-    f_k: edited features F_k'.
-    delta: what the Feature Editor was told, equation 5.
+    w: (n, styles, w_dim), edited latents w'.
+    f_k: (n, h, w, c), edited features F_k' (equation 6).
+    delta: (n, h', w', c'), the input of the Feature Editor (equation 5).
   """
 
   image: jax.Array
@@ -68,14 +73,16 @@ class Edited:
 
 @flax.struct.dataclass
 class Inverted:
-  """What the Inverter makes of an image, with what made it.
+  """Output of the Inverter with the generator features it was fused with.
 
   Attributes:
-    w: (n, styles, w_dim).
-    f_k: (n, h, w, c), its features.
-    f_w: (n, h, w, c), the generator's features of `w` at the same layer.
-    skip: (n, h, w, 3), RGB sum of the generator below them.
-    styles: the generator's style vectors of `w`.
+    w: (n, styles, w_dim), latents (equation 1).
+    f_k: (n, h, w, c), fused features (equation 3).
+    f_w: (n, h, w, c), generator features of `w` at layer k (equation 2).
+    skip: (n, h, w, 3), RGB output of the generator below layer k.
+    styles: style vectors of `w`.
+    f_e: (n, h', w', c'), generator features at layer delta_k of the latents
+      `w_e`, or of `w` itself if no `w_e` was given.
   """
 
   w: jax.Array
@@ -83,131 +90,238 @@ class Inverted:
   f_w: jax.Array
   skip: jax.Array
   styles: Styles
+  f_e: jax.Array
+
+
+@flax.struct.dataclass
+class Lower:
+  """Result of the generator's layers below F_k.
+
+  Attributes:
+    styles: style vectors of all layers.
+    f_k: (n, h, w, c), features at layer k.
+    skip: (n, h, w, 3), RGB output so far.
+  """
+
+  styles: Styles
+  f_k: jax.Array
+  skip: jax.Array
 
 
 def styles_of(
     models: Models,
-    weights: Weights,
+    variables: Variables,
     w_plus: jax.Array,
     style_offset: jax.Array | None = None,
 ) -> Styles:
   """The generator's style vectors of w+ (n, styles, w_dim)."""
   return models.generator.apply(
-      weights.generator, w_plus, style_offset, method="affine"
+      variables["generator"], w_plus, style_offset, method="affine"
   )
 
 
-def _lower(
-    models: Models, weights: Weights, styles: Styles
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """One lower pass for n latents of the Inverter followed by n of E.
-
-  Returns:
-    F_k and the RGB sum of the first n, features for Delta of the last n.
-  """
-  half = models.generator.apply(
-      weights.generator, styles, models.k, method="lower"
-  )
-  f_k, skip = half.features[models.k], half.skip
-  n = f_k.shape[0] // 2
-  f_e = f_k[n:]
-  if models.delta_k > models.k:
-    f_e = models.generator.apply(
-        weights.generator,
-        jax.tree.map(lambda s: s[n:], styles),
-        f_e,
-        models.k,
-        models.delta_k,
-        method="between",
-    )
-  return f_k[:n], skip[:n], f_e
-
-
-def decode(
+def lower(
     models: Models,
-    weights: Weights,
-    styles: Styles,
-    f_k: jax.Array,
-    skip: jax.Array,
+    variables: Variables,
+    w_plus: jax.Array,
+    style_offset: jax.Array | None = None,
+) -> Lower:
+  """Equation 2: the generator from its constant up to layer k.
+
+  Args:
+    models: networks.
+    variables: their variables.
+    w_plus: (n, styles, w_dim).
+    style_offset: (n, sum of convolution input widths), see `Edit`.
+  """
+  styles = styles_of(models, variables, w_plus, style_offset)
+  half = models.generator.apply(
+      variables["generator"], styles, models.k, method="lower"
+  )
+  return Lower(styles, half.features[models.k], half.skip)
+
+
+def delta_features(
+    models: Models, variables: Variables, at_k: Lower
 ) -> jax.Array:
-  """Equation 4: images (n, resolution, resolution, 3) from F_k and above."""
+  """Generator features at layer delta_k, from those at layer k."""
+  if models.delta_k == models.k:
+    return at_k.f_k
   return models.generator.apply(
-      weights.generator, styles, f_k, skip, models.k, method="upper"
+      variables["generator"],
+      at_k.styles,
+      at_k.f_k,
+      models.k,
+      models.delta_k,
+      method="between",
   )
 
 
-def _feature_editor(models, weights, f_k, delta) -> jax.Array:
-  if models.feature_editor is None:
-    return f_k
-  return models.feature_editor.apply(weights.feature_editor, f_k, delta)
+def encode(e4e: E4E, variables: Any, images: jax.Array) -> jax.Array:
+  """Latents w+ (n, styles, w_dim) that the encoder E predicts.
+
+  Args:
+    e4e: the encoder.
+    variables: of the encoder alone.
+    images: (n, h, w, 3), resized to the encoder's input without antialiasing.
+  """
+  images = layers.resize_bilinear(images, e4e.input_size)
+  return e4e.apply(variables, images)
 
 
 def run_inverter(
-    models: Models, weights: Weights, images: jax.Array, train: bool = False
-) -> tuple[Inverted, dict]:
-  """Equations 1-3 on images of the encoders' size.
+    models: Models,
+    variables: Variables,
+    images: jax.Array,
+    w_e: jax.Array | None = None,
+    train: bool = False,
+) -> tuple[Inverted, dict[str, Any]]:
+  """Equations 1-3.
+
+  Args:
+    models: networks.
+    variables: their variables.
+    images: (n, h, w, 3), resized to the encoders' input without antialiasing,
+      as the published encoders were trained.
+    w_e: (n, styles, w_dim), further latents that pass the lower generator in
+      the same batch; their features are returned as `Inverted.f_e`.
+    train: use batch statistics and return the updated running ones.
 
   Returns:
-    What the Inverter makes of them, and in training its new batch statistics.
+    The inversion, and {"batch_stats": ...} if `train`, else {}.
   """
+  n = images.shape[0]
 
   def forward(inverter, images):
+    images = layers.resize_bilinear(images, inverter.input_size)
     w, f_pred = inverter.encode(images, train)
-    styles = styles_of(models, weights, w)
-    half = models.generator.apply(
-        weights.generator, styles, models.k, method="lower"
+    both = w if w_e is None else jnp.concatenate([w, w_e])
+    made = lower(models, variables, both)
+    of_w = jax.tree.map(lambda x: x[:n], made)
+    of_e = jax.tree.map(lambda x: x[-n:], made)
+    f_k = inverter.fuse(f_pred, of_w.f_k, train)
+    return Inverted(
+        w=w,
+        f_k=f_k,
+        f_w=of_w.f_k,
+        skip=of_w.skip,
+        styles=of_w.styles,
+        f_e=delta_features(models, variables, of_e),
     )
-    f_w = half.features[models.k]
-    f_k = inverter.fuse(f_pred, f_w, train)
-    return Inverted(w, f_k, f_w, half.skip, styles)
 
   return models.inverter.apply(
-      weights.inverter,
+      variables["inverter"],
       images,
       method=forward,
       mutable=["batch_stats"] if train else [],
   )
 
 
-def encode(e4e: E4E, variables: Any, images: jax.Array) -> jax.Array:
-  """What E alone makes of images (n, h, w, 3): w+ (n, styles, w_dim)."""
-  images = layers.resize_bilinear(images, e4e.input_size)
-  return e4e.apply(variables, images)
-
-
-def invert(models: Models, weights: Weights, images: jax.Array) -> Inversion:
-  """Equations 1-3, and the editing encoder's view of the same image.
+def decode(
+    models: Models,
+    variables: Variables,
+    styles: Styles,
+    f_k: jax.Array,
+    skip: jax.Array,
+) -> jax.Array:
+  """Equations 4 and 7: the generator from layer k up.
 
   Args:
     models: networks.
-    weights: their variables.
-    images: (n, h, w, 3); resized to the encoders' input without antialiasing,
-      as the encoders were trained.
+    variables: their variables.
+    styles: style vectors of the latents.
+    f_k: (n, h, w, c), features that replace the generator's own at layer k.
+    skip: (n, h, w, 3), RGB output below layer k.
+
+  Returns:
+    (n, resolution, resolution, 3), about [-1, 1].
   """
+  return models.generator.apply(
+      variables["generator"], styles, f_k, skip, models.k, method="upper"
+  )
+
+
+def difference(
+    f_e: jax.Array, f_e_edited: jax.Array, background: jax.Array | None = None
+) -> jax.Array:
+  """Equation 5: Delta, the change that the edit makes to E's features.
+
+  Args:
+    f_e: (n, h', w', c').
+    f_e_edited: (n, h', w', c'), features of the edited latents.
+    background: (n, h, w) in [0, 1], 1 where the image must not change; Delta
+      is multiplied by 1 - background (section 9).
+  """
+  delta = f_e - f_e_edited
+  if background is None:
+    return delta
+  keep = layers.resize_bilinear(background[..., None], delta.shape[1])
+  return delta * (1.0 - keep).astype(delta.dtype)
+
+
+def edit_features(
+    models: Models,
+    variables: Variables,
+    f_k: jax.Array,
+    delta: jax.Array,
+    train: bool = False,
+) -> tuple[jax.Array, dict[str, Any]]:
+  """Equation 6: F_k' = H(F_k, Delta).
+
+  Args:
+    models: networks; without a Feature Editor F_k stays as it is.
+    variables: their variables.
+    f_k: (n, h, w, c).
+    delta: (n, h', w', c').
+    train: use batch statistics and return the updated running ones.
+
+  Returns:
+    F_k', and {"batch_stats": ...} if `train`, else {}.
+  """
+  if models.feature_editor is None:
+    return f_k, {}
+  return models.feature_editor.apply(
+      variables["feature_editor"],
+      f_k,
+      delta,
+      train,
+      mutable=["batch_stats"] if train else [],
+  )
+
+
+def invert(
+    models: Models, variables: Variables, images: jax.Array
+) -> Inversion:
+  """Equations 1-3, and the editing encoder's view of the same images.
+
+  Args:
+    models: networks; without `e4e`, the Inverter's w serves for E's.
+    variables: their variables.
+    images: (n, h, w, 3).
+  """
+  # Resized once for both encoders, which share their input size.
   images = layers.resize_bilinear(images, models.inverter.input_size)
-  w, f_pred = models.inverter.apply(weights.inverter, images, method="encode")
-  w_e = w
+  w_e = None
   if models.e4e is not None:
-    w_e = models.e4e.apply(weights.e4e, images)
-  styles = styles_of(models, weights, jnp.concatenate([w, w_e]))
-  f_w, skip, f_e = _lower(models, weights, styles)
-  f_k = models.inverter.apply(weights.inverter, f_pred, f_w, method="fuse")
-  return Inversion(w, f_k, skip, w_e, f_e)
+    w_e = encode(models.e4e, variables["e4e"], images)
+  found, _ = run_inverter(models, variables, images, w_e)
+  w_e = found.w if w_e is None else w_e
+  return Inversion(found.w, found.f_k, found.skip, w_e, found.f_e)
 
 
 def reconstruct(
-    models: Models, weights: Weights, inversion: Inversion
+    models: Models, variables: Variables, inversion: Inversion
 ) -> jax.Array:
-  """The inversion: equations 6 and 7 with Delta = 0 and w' = w."""
+  """The inverted image: equations 6 and 7 with Delta = 0 and w' = w."""
   delta = jnp.zeros_like(inversion.f_e)
-  f_k = _feature_editor(models, weights, inversion.f_k, delta)
-  styles = styles_of(models, weights, inversion.w)
-  return decode(models, weights, styles, f_k, inversion.skip)
+  f_k, _ = edit_features(models, variables, inversion.f_k, delta)
+  styles = styles_of(models, variables, inversion.w)
+  return decode(models, variables, styles, f_k, inversion.skip)
 
 
 def edit(
     models: Models,
-    weights: Weights,
+    variables: Variables,
     inversion: Inversion,
     edit_w: Edit,
     edit_e: Edit,
@@ -217,30 +331,29 @@ def edit(
 
   Args:
     models: networks.
-    weights: their variables.
+    variables: their variables.
     inversion: of n images.
     edit_w: the edit of the Inverter's latents.
     edit_e: the same edit of E's latents (families such as GANSpace depend on
       the latent they edit).
-    background: (n, h, w) in [0, 1], 1 where the image must not change; Delta
-      is multiplied by 1 - background (section 9).
+    background: see `difference`.
   """
-  w = inversion.w + edit_w.w_offset
-  w_e = inversion.w_e + edit_e.w_offset
-  n = w.shape[0]
-  styles = styles_of(
+  edits = edit_w, edit_e
+  if models.e4e is None:  # both are the same: the lower generator runs once
+    edits = (edit_w,)
+  latents = (inversion.w, inversion.w_e)[: len(edits)]
+  moved = [w + e.w_offset for w, e in zip(latents, edits)]
+  n = inversion.w.shape[0]
+  made = lower(
       models,
-      weights,
-      jnp.concatenate([w, w_e]),
-      jnp.concatenate([edit_w.style_offset, edit_e.style_offset]),
+      variables,
+      jnp.concatenate(moved),
+      jnp.concatenate([e.style_offset for e in edits]),
   )
-  _, skip, f_e = _lower(models, weights, styles)
-  delta = inversion.f_e - f_e
-  if background is not None:
-    size = delta.shape[1]
-    keep = layers.resize_bilinear(background[..., None], size)
-    delta = delta * (1.0 - keep).astype(delta.dtype)
-  f_k = _feature_editor(models, weights, inversion.f_k, delta)
-  styles_w = jax.tree.map(lambda s: s[:n], styles)
-  image = decode(models, weights, styles_w, f_k, skip)
-  return Edited(image, w, f_k, delta)
+  of_w = jax.tree.map(lambda x: x[:n], made)
+  of_e = jax.tree.map(lambda x: x[-n:], made)
+  f_e = delta_features(models, variables, of_e)
+  delta = difference(inversion.f_e, f_e, background)
+  f_k, _ = edit_features(models, variables, inversion.f_k, delta)
+  image = decode(models, variables, of_w.styles, f_k, of_w.skip)
+  return Edited(image, moved[0], f_k, delta)

@@ -34,8 +34,8 @@ _LEAST = {
     "log.every": 0,
     "log.grid_every": 0,
     "log.validate_every": 0,
-    "checkpoints.every": 0,
-    "checkpoints.keep": 1,
+    "checkpoint.every": 0,
+    "checkpoint.keep": 1,
 }
 
 

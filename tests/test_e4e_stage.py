@@ -26,7 +26,7 @@ from sfe_jax.storage import checkpoints
 from sfe_jax.storage import weights as weight_files
 from sfe_jax.training import stages
 from sfe_jax.training.stages import e4e
-from sfe_jax.training.step import Variant
+from sfe_jax.training.step import EncoderVariant
 from tests import runs, tiny
 from tests.virtual_devices import beside, named
 
@@ -44,7 +44,7 @@ SIZES = {
     "loss.lpips": 0.0,
 }
 ROWS = {"latent.row_start": 14, "latent.row_every": 1}  # 4 take part at STEP
-ALL = Variant(adversarial=True, penalty=True)
+ALL = EncoderVariant(adversarial=True, penalty=True)
 
 
 @functools.cache
@@ -255,7 +255,7 @@ def test_one_device_equals_two(two_devices):
 
 def test_without_an_adversary():
   stage = build(loss__adversarial=0.0)
-  assert {stage.variant(i) for i in range(64)} == {Variant(False, False)}
+  assert {stage.variant(i) for i in range(64)} == {EncoderVariant(False, False)}
   assert stage.state.disc_params is None
 
 

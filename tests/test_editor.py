@@ -81,7 +81,7 @@ def test_list_of_strengths_is_a_strip(editor, inversion):
 @pytest.mark.parametrize("batch_size", (1, 2, 8))
 def test_batch_size_does_not_matter(editor, inversion, batch_size):
   other = Editor(
-      editor.models, editor.weights, editor.directions, batch_size=batch_size
+      editor.models, editor.variables, editor.directions, batch_size=batch_size
   )
   again = other.invert(tiny.pictures(3))
   for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(inversion)):
@@ -163,7 +163,7 @@ def test_networks_must_fit(editor):
       inverter=dataclasses.replace(editor.models.inverter, styles=14),
   )
   with pytest.raises(UserError, match="w.* rows 10 against 14"):
-    Editor(models, editor.weights, editor.directions)
+    Editor(models, editor.variables, editor.directions)
 
 
 def test_load_reads_what_was_written(tmp_path):
@@ -190,7 +190,7 @@ def test_load_refuses_another_network(tmp_path):
 def test_bfloat16_is_close():
   exact = tiny.shared()
   models = tiny.ARCHITECTURE.build(jax.numpy.bfloat16)
-  half = Editor(models, exact.weights, exact.directions)
+  half = Editor(models, exact.variables, exact.directions)
   picture = tiny.pictures(2)
   inversion = half.invert(picture)
   assert inversion.f_k.dtype == jax.numpy.bfloat16

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sfe_jax import drawn_faces
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models
 from sfe_jax.errors import UserError
 from sfe_jax.measures import msssim
 from sfe_jax.metrics import protocols, truth
@@ -394,4 +394,4 @@ def test_methods_refuse_damaged_or_foreign_networks():
                             resolution=32).e4e()  # fmt: skip
   models = Models(tiny.ARCHITECTURE.generator(), None, None, e4e)
   with pytest.raises(UserError, match="latents of 10 x 512 against 8 x 512"):
-    EncoderAlone(models, Weights(None, None), None)
+    EncoderAlone(models, {}, None)

@@ -18,7 +18,7 @@ from sfe_jax.data.batch import Batch
 from sfe_jax.measures import losses
 from sfe_jax.storage import weights as weight_files
 from sfe_jax.training import augment, gan, stages
-from sfe_jax.training.gan import Variant
+from sfe_jax.training.gan import GanVariant
 from sfe_jax.training.stages import generator
 from tests import tiny
 from tests.virtual_devices import beside, named
@@ -31,7 +31,7 @@ SIZES = {
     "model.mapping_layers": 1,
     "optimizer.ema_images": 8.0,
 }
-ALL, PLAIN = Variant(True, True), Variant(False, False)
+ALL, PLAIN = GanVariant(True, True), GanVariant(False, False)
 
 
 def config(**changes):
@@ -135,7 +135,7 @@ def test_a_step_changes_what_it_should(variant):
 
 def test_variants_follow_the_schedule():
   stage = build()
-  path = Variant(False, True)
+  path = GanVariant(False, True)
   want = {0: ALL, 1: PLAIN, 4: path, 6: PLAIN, 12: path, 16: ALL, 17: PLAIN}
   assert {step: stage.variant(step) for step in want} == want
   stage = build(loss__path=0.0, loss__r1_gamma=0.0)

@@ -10,7 +10,7 @@ import pytest
 
 from convert.rules import e4e, inverter, stylegan2
 from sfe_jax import pipeline
-from sfe_jax.architecture import Architecture, Models, Weights
+from sfe_jax.architecture import Architecture, Models
 from tests import golden_data as golden
 
 TOLERANCE = 1e-3
@@ -37,7 +37,7 @@ def load():
   models = Models(**modules)
   models.check()
   assert models == Architecture().build()
-  return models, Weights(**weights)
+  return models, weights
 
 
 @functools.cache
@@ -104,14 +104,12 @@ def test_nothing_is_computed_twice(first):
   """XLA's operation count of one edit, and of a further one."""
   models = Architecture().build()
   limit = EDIT_GFLOP if first else FURTHER_EDIT_GFLOP
-  weights = Weights(
-      **{
-          name: jax.eval_shape(
-              module.init, jax.random.key(0), *module.example_inputs()
-          )
-          for name, module in vars(models).items()
-      }
-  )
+  weights = {
+      name: jax.eval_shape(
+          module.init, jax.random.key(0), *module.example_inputs()
+      )
+      for name, module in vars(models).items()
+  }
 
   def once(weights, image, edit):
     inversion = pipeline.invert(models, weights, image)

@@ -8,12 +8,11 @@ import pytest
 from convert import reader
 from convert.rules import discriminator, e4e, inverter, irse, lpips, stylegan2
 from sfe_jax import devices, pipeline
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models
 from sfe_jax.directions import families
 from sfe_jax.training import optim
 from sfe_jax.training.stages import phase1, phase2
-from sfe_jax.training.state import Frozen
-from sfe_jax.training.step import Objective, Trainer
+from sfe_jax.training.step import EncoderTrainer, Objective
 from tests import golden_data as golden
 
 pytest.importorskip("torch")
@@ -58,7 +57,7 @@ def networks(*names):
 
 def run(forward, name, nets, frozen, image):
   """Gradients and one step, through the trainer's own code on one device."""
-  trainer = Trainer(
+  trainer = EncoderTrainer(
       forward=forward,
       objective=Objective(
           lpips_net=nets["lpips"][0], identity_net=nets["identity"][0]
@@ -75,7 +74,7 @@ def run(forward, name, nets, frozen, image):
   assert variant == (True, True)
 
   def step(state, frozen, image, rng):
-    """`Trainer.step`, showing its gradients; the images are no uint8."""
+    """`EncoderTrainer.step`, showing its gradients; the images are no uint8."""
     grads, disc_grads, model_state, metrics = trainer.gradients(
         variant, state, frozen, image, rng
     )
@@ -122,11 +121,11 @@ def test_phase1():
   want = golden.expected("phase1_step_256")
   nets = networks("generator", "inverter", *_LOSSES)
   models = Models(nets["generator"][0], nets["inverter"][0], None, None)
-  frozen = Frozen(
-      generator=nets["generator"][1],
-      lpips=nets["lpips"][1],
-      identity=nets["identity"][1],
-  )
+  frozen = {
+      "generator": nets["generator"][1],
+      "perceptual": nets["lpips"][1],
+      "identity": nets["identity"][1],
+  }
   params, grads, disc_grads, new, metrics = run(
       phase1.Forward(models, 1e-4, "difference"),
       "inverter",
@@ -167,14 +166,14 @@ def test_phase2():
       np.ones((1, 1), np.float32),
       np.ones(1, np.int32),
   )
-  frozen = Frozen(
-      generator=nets["generator"][1],
-      e4e=nets["e4e"][1],
-      inverter=nets["inverter"][1],
-      lpips=nets["lpips"][1],
-      identity=nets["identity"][1],
-      directions=edits,
-  )
+  frozen = {
+      "generator": nets["generator"][1],
+      "e4e": nets["e4e"][1],
+      "inverter": nets["inverter"][1],
+      "perceptual": nets["lpips"][1],
+      "identity": nets["identity"][1],
+      "directions": edits,
+  }
   image = golden.image(want["image_seed"], 256, 2)
   params, grads, _, new, metrics = run(
       phase2.Forward(models), "feature_editor", nets, frozen, image
@@ -197,15 +196,8 @@ def test_phase2():
   golden.check("phase2 running_mean", first, want["running_mean"], LOSS)
 
   w_e = models.e4e.apply(nets["e4e"][1], image)
-  weights = Weights(nets["generator"][1], None)
   half = [
-      models.generator.apply(
-          weights.generator,
-          pipeline.styles_of(models, weights, w),
-          models.k,
-          method="lower",
-      ).features[models.k]
-      for w in (w_e, w_e + direction)
+      pipeline.lower(models, frozen, w).f_k for w in (w_e, w_e + direction)
   ]
   golden.check(
       "phase2 delta_stats",

@@ -22,7 +22,7 @@ from sfe_jax.storage import checkpoints, labels
 from sfe_jax.storage import weights as weight_files
 from sfe_jax.training import stages
 from sfe_jax.training.stages import networks, perception
-from sfe_jax.training.step import Variant
+from sfe_jax.training.step import EncoderVariant
 from tests import runs, tiny, tiny_phases
 from tests.virtual_devices import beside, named
 
@@ -387,11 +387,11 @@ def test_it_takes_the_place_of_lpips_and_identity():
       loss__perceptual_network="perception",
       loss__identity_network="perception",
   )
-  assert jax.tree.leaves(stage.frozen.lpips)
-  assert jax.tree.leaves(stage.frozen.identity)
+  assert jax.tree.leaves(stage.frozen["perceptual"])
+  assert jax.tree.leaves(stage.frozen["identity"])
 
   def one(state, frozen, batch, seed):
-    plain = Variant(adversarial=False, penalty=False)
+    plain = EncoderVariant(adversarial=False, penalty=False)
     return stage.step(plain, state, frozen, batch, jax.random.key(seed))
 
   state, metrics = devices.unreplicate(

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sfe_jax import Editor, drawn_faces
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models
 from sfe_jax.metrics import truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
@@ -30,10 +30,10 @@ STRENGTHS = {"glasses": 3.4, "skin": 2.2}  # that change as much as the truth
 @pytest.fixture(scope="module")
 def methods():
   editor = Editor.load("toy", batch_size=COUNT)
-  models, found = editor.models, editor.weights
+  models = editor.models
   alone = EncoderAlone(
       Models(models.generator, None, None, models.e4e),
-      Weights(generator=found.generator, inverter=None, e4e=found.e4e),
+      editor.variables,
       editor.directions,
   )
   return {"sfe": StyleFeatureEditor(editor), "e4e": alone}

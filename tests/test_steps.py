@@ -16,8 +16,12 @@ from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.storage import weights
 from sfe_jax.training import optim
 from sfe_jax.training.stages import phase1
-from sfe_jax.training.state import Frozen
-from sfe_jax.training.step import Objective, Outputs, Trainer, Variant
+from sfe_jax.training.step import (
+  EncoderTrainer,
+  EncoderVariant,
+  Objective,
+  Outputs,
+)
 from tests import tiny
 from tests.tiny_phases import PHASES, build, close, run
 from tests.virtual_devices import named
@@ -38,7 +42,7 @@ def stepped(**options):
   """{name: array} of a state and metrics after a step of gain_and_bias."""
   discriminator = Discriminator(8, (8, 8), mbstd_group=1)
   params = {"gain": jnp.full(3, 0.7), "bias": jnp.full(3, 0.1)}
-  trainer = Trainer(
+  trainer = EncoderTrainer(
       gain_and_bias,
       Objective(),
       optim.ranger(1e-2),
@@ -48,7 +52,7 @@ def stepped(**options):
   )
   stage = mock.Mock(
       state=trainer.init(params, {}, tiny.fill(discriminator)["params"]),
-      frozen=Frozen(),
+      frozen={},
       step=trainer.step,
   )
   return named(run(stage, n=4, size=8))
@@ -89,7 +93,7 @@ def test_micro_batches_of_a_phase(phase):
       named(
           run(
               build(phase, loss__lpips=0.0, compute__accumulate=accumulate),
-              variant=Variant(True, False),
+              variant=EncoderVariant(True, False),
           )
       )
       for accumulate in (1, 2)
@@ -105,12 +109,12 @@ def test_evaluation_draws_by_the_pictures():
     fakes = jnp.zeros_like(images) + jax.random.uniform(rng)
     return Outputs(fakes, images, fakes, images, None), model_state
 
-  trainer = Trainer(
+  trainer = EncoderTrainer(
       forward, Objective(), optim.ranger(1e-2), None, optax.sgd(1e-2)
   )
 
   def drawn(state, images):
-    out, _ = trainer.evaluate(state, Frozen(), Batch(images))
+    out, _ = trainer.evaluate(state, {}, Batch(images))
     return out.fakes[0, 0, 0, 0]
 
   state = devices.replicate(trainer.init({"gain": jnp.ones(3)}, {}, None))
@@ -159,7 +163,7 @@ def test_remat_keeps_fewer_activations():
   models = Architecture().build()
   variables = dict(weights.abstract(models.inverter))
   params = variables.pop("params")
-  frozen = Frozen(generator=weights.abstract(models.generator))
+  frozen = {"generator": weights.abstract(models.generator)}
   images = jax.ShapeDtypeStruct((1, 1024, 1024, 3), jnp.float32)
 
   def kept(remat):

@@ -103,11 +103,11 @@ def test_the_folder_tells_all(train, tmp_path, pictures):
   assert "100.0% (2/2), ETA: 0m" in text
   assert "oneDNN" not in text
   folders = {"checkpoints", "grids", "tensorboard", "weights"}
-  files = {"config.json", "metrics.jsonl", "runs.json", "run.json"}
+  files = {"config.json", "metrics.jsonl", "trained.json", "run.json"}
   assert {p.name for p in tmp_path.iterdir()} == folders | files
   config = json.loads((tmp_path / "config.json").read_text())
   assert config["steps"] == 2 and config["data"]["path"] == str(pictures)
-  document = json.loads((tmp_path / "runs.json").read_text())
+  document = json.loads((tmp_path / "trained.json").read_text())
   assert document["networks"] == {
       "autoencoder": {
           "network": "Autoencoder", "sizes": {"width": 6}, "info": {}

@@ -86,9 +86,9 @@ def test_the_editor_opens_what_phase_2_leaves(runs, logs):
   result = editor.invert(tiny.pictures(1, 16))
   assert editor.reconstruct(result).shape == (1, 16, 16, 3)
   params = runs.state("phase2")["params"]
-  trained = editor.weights.feature_editor["params"]
+  trained = editor.variables["feature_editor"]["params"]
   jax.tree.map(np.testing.assert_array_equal, dict(trained), params)
-  inverter = editor.weights.inverter["params"]
+  inverter = editor.variables["inverter"]["params"]
   start = runs.state("phase1")["params"]
   jax.tree.map(np.testing.assert_array_equal, dict(inverter), start)
 

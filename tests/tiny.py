@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from sfe_jax.architecture import Architecture, Models, Weights
+from sfe_jax.architecture import Architecture, Models
 from sfe_jax.editor import Editor, registry
 from sfe_jax.storage import weights
 
@@ -41,7 +41,7 @@ def editor(
   """An editor over random networks."""
   models, variables = networks(architecture)
   offered = registry(folder, models.generator)
-  return Editor(models, Weights(**variables), offered, **options)
+  return Editor(models, variables, offered, **options)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from sfe_jax.data.batch import Batch
 from sfe_jax.storage import weights as weight_files
 from sfe_jax.training import stages
 from sfe_jax.training.stages import networks
-from sfe_jax.training.step import Variant
+from sfe_jax.training.step import EncoderVariant
 from tests import tiny
 
 PHASES = ("phase1", "phase2")
@@ -31,7 +31,7 @@ SIZES = {
     "loss.identity_network": "none",
 }
 STEP = 16
-ALL = Variant(adversarial=True, penalty=True)
+ALL = EncoderVariant(adversarial=True, penalty=True)
 
 
 def config(phase, **changes):

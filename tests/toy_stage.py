@@ -19,7 +19,7 @@ from sfe_jax.models import layers
 from sfe_jax.storage import images
 from sfe_jax.training import optim
 from sfe_jax.training.stages.stage import Stage
-from sfe_jax.training.state import Frozen, TrainState
+from sfe_jax.training.state import TrainState
 
 
 class Pictures:
@@ -104,7 +104,7 @@ def build(config) -> Stage:
     noise = jax.vmap(
         lambda i: jax.random.uniform(jax.random.fold_in(rng, i), shape)
     )(index)
-    noisy = x + frozen.generator * noise
+    noisy = x + frozen["generator"] * noise
 
     def loss(params):
       out, updates = net.apply(
@@ -158,7 +158,7 @@ def build(config) -> Stage:
           disc_params={"kernel": jnp.ones(2)},
           disc_opt_state={"count": jnp.zeros((), jnp.int32)},
       ),
-      frozen=Frozen(generator=jnp.full((), config.init.strength)),
+      frozen={"generator": jnp.full((), config.init.strength)},
       variant=lambda step: step % 3 == 0,
       step=step,
       validate=validate,

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from sfe_jax import pipeline
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models, Variables
 from sfe_jax.directions import Registry, families
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
@@ -61,12 +61,12 @@ class StyleFeatureEditor:
 class EncoderAlone:
   """G(E(x)) and G(E(x) + edit): e4e without the Inverter."""
 
-  def __init__(self, models: Models, weights: Weights, registry: Registry):
+  def __init__(self, models: Models, variables: Variables, registry: Registry):
     """Takes the networks.
 
     Args:
       models: generator and e4e.
-      weights: their variables.
+      variables: their variables by name.
       registry: edits by name.
 
     Raises:
@@ -79,7 +79,7 @@ class EncoderAlone:
           f" against {e.styles} x {e.w_dim}; take both from one training run"
       )
     self.size = g.resolution
-    self._weights = weights
+    self._variables = variables
     self._registry = registry
     self._encode = jax.jit(functools.partial(_encode, models))
     self._decode = jax.jit(functools.partial(_decode, models))
@@ -87,32 +87,35 @@ class EncoderAlone:
 
   def encode(self, pictures: np.ndarray) -> jax.Array:
     """E(x): latents (n, styles, w_dim)."""
-    return self._encode(self._weights, pictures)
+    return self._encode(self._variables, pictures)
 
   def reconstruct(self, code: jax.Array) -> np.ndarray:
     """G(E(x))."""
-    return _pictures(self._decode(self._weights, code))
+    return _pictures(self._decode(self._variables, code))
 
   def edit(self, code: jax.Array, name: str, strength: float) -> np.ndarray:
     """G(E(x) + edit)."""
     strengths = np.full(len(code), strength, np.float32)
     edit = self._apply(self._registry.get(name), code, strengths)
     moved = code + edit.w_offset
-    return _pictures(self._decode(self._weights, moved, edit.style_offset))
+    return _pictures(self._decode(self._variables, moved, edit.style_offset))
 
 
-def _encode(models: Models, weights: Weights, pictures: jax.Array) -> jax.Array:
-  return pipeline.encode(models.e4e, weights.e4e, layers.to_float(pictures))
+def _encode(
+    models: Models, variables: Variables, pictures: jax.Array
+) -> jax.Array:
+  images = layers.to_float(pictures)
+  return pipeline.encode(models.e4e, variables["e4e"], images)
 
 
 def _decode(
     models: Models,
-    weights: Weights,
+    variables: Variables,
     w_plus: jax.Array,
     style_offset: jax.Array | None = None,
 ) -> jax.Array:
   return models.generator.apply(
-      weights.generator, w_plus, style_offset, method="synthesize"
+      variables["generator"], w_plus, style_offset, method="synthesize"
   )
 
 

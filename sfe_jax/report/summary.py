@@ -94,7 +94,7 @@ def read_stage(out: pathlib.Path, name: str) -> Stage:
 
 def samples(editor: Editor) -> Strip:
   """What the generator makes of random latents."""
-  generator, variables = editor.models.generator, editor.weights.generator
+  generator, variables = editor.models.generator, editor.variables["generator"]
   z = np.random.default_rng(0).standard_normal((2 * _COLUMNS, generator.w_dim))
   w = generator.apply(variables, np.float32(z), method="mapping")
   draw = jax.jit(functools.partial(generator.apply, method="synthesize"))
@@ -109,7 +109,7 @@ def samples(editor: Editor) -> Strip:
 
 def inversions(editor: Editor, pictures: np.ndarray) -> Strip:
   """Pictures beside what e4e alone and the editor make of them."""
-  alone = EncoderAlone(editor.models, editor.weights, editor.directions)
+  alone = EncoderAlone(editor.models, editor.variables, editor.directions)
   whole = StyleFeatureEditor(editor)
   columns = [pictures]
   columns += [m.reconstruct(m.encode(pictures)) for m in (alone, whole)]

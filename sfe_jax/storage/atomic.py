@@ -1,18 +1,25 @@
-"""Files that are whole or absent: written beside their place, then renamed."""
+"""Files and folders that are complete or absent, and JSON files.
+
+Everything is written under a temporary name beside its place and renamed, so
+that an interrupted program leaves either the old content or the new one.
+"""
 
 import contextlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
+
+from sfe_jax.errors import UserError
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives a path to write to; it becomes `path` when the block ends well.
+  """Yields a path to write to; it becomes `path` if the block succeeds.
 
-  Makes the folder.  The path given has the suffix of `path`.
+  Creates the parent folders.  The path has the same suffix as `path`.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,12 +31,55 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Yields an empty folder to fill; it becomes `path` if the block succeeds.
+
+  Creates the parent folders.  A folder that exists already is replaced as a
+  whole, and stays as it is if the block fails.
+  """
+  path = pathlib.Path(path).absolute()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  new = path.with_name(f".{path.name}.new-{os.getpid()}")
+  old = path.with_name(f".{path.name}.old-{os.getpid()}")
+  shutil.rmtree(new, ignore_errors=True)  # left by a killed process
+  try:
+    new.mkdir()
+    yield new
+    if path.exists():
+      path.rename(old)
+    new.rename(path)
+  finally:
+    if old.exists() and not path.exists():
+      old.rename(path)
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes UTF-8."""
+  """Writes a UTF-8 text file."""
   with replacing(path) as part:
     part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-  """Writes JSON for programs and for people."""
+  """Writes an indented JSON file."""
   write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: str | os.PathLike, missing: str = "") -> Any:
+  """Reads a JSON file.
+
+  Args:
+    path: of the file.
+    missing: error message if there is no such file.
+
+  Raises:
+    UserError: the file is missing, or it is not JSON.
+  """
+  try:
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+  except FileNotFoundError:
+    raise UserError(missing or f"{path}: no such file") from None
+  except (OSError, ValueError) as error:
+    raise UserError(f"{path} cannot be read: {error}") from None

@@ -21,9 +21,8 @@ from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.training import augment, optim
-from sfe_jax.training.state import Frozen, TrainState
+from sfe_jax.training.state import Frozen, Metrics, TrainState
 
-Metrics = dict[str, jax.Array]
 PATH_EVERY = 4
 _PATH_DECAY = 0.01
 _PATH_SHRINK = 2  # path lengths are measured on a part of the batch
@@ -31,7 +30,7 @@ _W_AVG_DECAY = 0.995
 _EMA_RAMP = 0.05  # half-life of the average, at most, in images seen
 
 
-class Variant(NamedTuple):
+class GanVariant(NamedTuple):
   """Which regularisers a step applies; each variant is compiled on its own.
 
   Attributes:
@@ -58,7 +57,7 @@ class OptState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trainer:
+class GanTrainer:
   """The step; functions are for one device of axis `devices.AXIS`.
 
   Attributes:
@@ -108,16 +107,16 @@ class Trainer:
         ema=params,
     )
 
-  def variant(self, step: int) -> Variant:
+  def variant(self, step: int) -> GanVariant:
     """What step number `step`, counted from 0, does."""
-    return Variant(
+    return GanVariant(
         self.r1 > 0 and step % losses.R1_EVERY == 0,
         self.path > 0 and step % PATH_EVERY == 0,
     )
 
   def step(
       self,
-      variant: Variant,
+      variant: GanVariant,
       state: TrainState,
       frozen: Frozen,
       batch: Batch,

@@ -1,9 +1,18 @@
 """What a training step changes, and what it only reads."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
 import jax
+
+# What a step reads and never changes: variables by network name ("generator",
+# "e4e", "inverter"), those of the losses by role ("perceptual", "identity"),
+# and in phase 2 the set of edits to learn ("directions").
+Frozen = Mapping[str, Any]
+
+# Scalars of a step, or a value per example of a validation batch, by name.
+Metrics = dict[str, jax.Array]
 
 
 @flax.struct.dataclass
@@ -28,24 +37,3 @@ class TrainState:
   disc_params: Any
   disc_opt_state: Any
   ema: Any = None
-
-
-@flax.struct.dataclass
-class Frozen:
-  """Variables of networks that training reads; None where a stage has none.
-
-  Attributes:
-    generator: G.
-    e4e: E.
-    inverter: I, in phase 2.
-    lpips: perceptual loss.
-    identity: identity loss.
-    directions: the edits of phase 2, see `stages.phase2`.
-  """
-
-  generator: Any = None
-  e4e: Any = None
-  inverter: Any = None
-  lpips: Any = None
-  identity: Any = None
-  directions: Any = None

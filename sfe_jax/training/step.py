@@ -26,13 +26,12 @@ from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50, resize_nearest
-from sfe_jax.training.state import Frozen, TrainState
+from sfe_jax.training.state import Frozen, Metrics, TrainState
 
-Metrics = dict[str, jax.Array]
 _MOCO_SIZE = 224
 
 
-class Variant(NamedTuple):
+class EncoderVariant(NamedTuple):
   """Which parts of a step run; each variant is compiled on its own.
 
   XLA runs convolution gradients inside `lax.cond` 100 times slower on CPUs, and
@@ -113,7 +112,7 @@ class Objective:
 
     out = {"l2": losses.l2(fakes, of_all(targets))}
     if self.lpips_net is not None and self.lpips:
-      net, variables = self.lpips_net, frozen.lpips
+      net, variables = self.lpips_net, frozen["perceptual"]
       a = net.apply(variables, fakes, method="features")
       b = net.apply(variables, lax.stop_gradient(targets), method="features")
       b = jax.tree.map(of_all, b)
@@ -127,12 +126,12 @@ class Objective:
   def _embed(self, frozen: Frozen, images: jax.Array) -> jax.Array:
     net = self.identity_net
     if isinstance(net, Perception):
-      return net.apply(frozen.identity, images, method="embed")
+      return net.apply(frozen["identity"], images, method="embed")
     if isinstance(net, ArcFace):
       images = identity_crop(images, net.input_size)
     else:
       images = resize_nearest(images, _MOCO_SIZE)
-    return net.apply(frozen.identity, images)
+    return net.apply(frozen["identity"], images)
 
   def total(self, values: Metrics) -> jax.Array:
     """Weighted sum of {loss name: array}; unnamed losses count as zero."""
@@ -140,8 +139,8 @@ class Objective:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trainer:
-  """Builds a stage's step from its forward pass.
+class EncoderTrainer:
+  """Builds the step that trains E, the Inverter or the Feature Editor.
 
   Attributes:
     forward: (params, model_state, frozen, images, step, rng, train) ->
@@ -177,14 +176,14 @@ class Trainer:
         disc_opt_state=self.disc_optimizer.init(disc_params),
     )
 
-  def variant(self, step: int) -> Variant:
+  def variant(self, step: int) -> EncoderVariant:
     """What step number `step`, counted from 0, does."""
     plays = self.discriminator is not None and step >= self.adversarial_start
-    return Variant(plays, plays and step % losses.R1_EVERY == 0)
+    return EncoderVariant(plays, plays and step % losses.R1_EVERY == 0)
 
   def step(
       self,
-      variant: Variant,
+      variant: EncoderVariant,
       state: TrainState,
       frozen: Frozen,
       batch: Batch,
@@ -202,7 +201,7 @@ class Trainer:
 
   def apply(
       self,
-      variant: Variant,
+      variant: EncoderVariant,
       state: TrainState,
       grads: Any,
       disc_grads: Any,
@@ -229,7 +228,7 @@ class Trainer:
     )
 
   def _accumulated(
-      self, variant: Variant, state: TrainState, frozen, images, rng
+      self, variant: EncoderVariant, state: TrainState, frozen, images, rng
   ) -> tuple[Any, tuple[Any, Any, Metrics]]:
     """`gradients` averaged over micro-batches; batch statistics move on."""
     n, count = images.shape[0], self.accumulate
@@ -245,7 +244,7 @@ class Trainer:
       )
       return model_state, (grads, disc_grads, metrics)
 
-    if count == 1:  # on CPUs a loop would be as slow as a branch, see Variant
+    if count == 1:  # a loop is slow on CPUs, like a branch: see EncoderVariant
       return one(state.model_state, (images, 0))
     images = images.reshape(count, n // count, *images.shape[1:])
     model_state, results = lax.scan(
@@ -255,7 +254,7 @@ class Trainer:
 
   def gradients(
       self,
-      variant: Variant,
+      variant: EncoderVariant,
       state: TrainState,
       frozen: Frozen,
       images: jax.Array,

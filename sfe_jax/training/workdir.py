@@ -1,7 +1,7 @@
 """What a run's folder says about the run.
 
   WORKDIR/config.json   the resolved config
-  WORKDIR/runs.json  sizes of the trained networks, and what they are trained
+  WORKDIR/trained.json  sizes of the trained networks, and what they are trained
                         against: the SHA-256 of every frozen network
   WORKDIR/run.json      for every start: command, versions, devices, commit
   WORKDIR/weights/      networks for the editor, see `weights`
@@ -182,7 +182,7 @@ def write_weights(workdir: str | os.PathLike, stage: Stage) -> None:
 def _fingerprints(frozen: Frozen) -> dict[str, str]:
   """SHA-256 of every frozen network's arrays."""
   found = {}
-  for name, tree in vars(frozen).items():
+  for name, tree in frozen.items():
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     digest = hashlib.sha256()
     for path, leaf in leaves:

@@ -20,5 +20,5 @@ def build(config: ConfigDict) -> Stage:
     raise UserError(
         f"stage must be one of {', '.join(STAGES)}, got {config.stage!r}"
     )
-  module = importlib.import_module(f"sfe_jax.stages.{config.stage}")
+  module = importlib.import_module(f"{__name__}.{config.stage}")
   return module.build(config)

@@ -18,9 +18,9 @@ from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.training import optim
 from sfe_jax.training.stages.networks import Networks
-from sfe_jax.training.stages.stage import Metrics, Stage
-from sfe_jax.training.state import Frozen, TrainState
-from sfe_jax.training.step import Forward, Objective, Trainer
+from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.state import Frozen, Metrics, TrainState
+from sfe_jax.training.step import EncoderTrainer, Forward, Objective
 
 
 def stage(
@@ -48,7 +48,7 @@ def stage(
   """
   loss, compute = config.loss, config.compute
   _check_batch(config, found.discriminator)
-  trainer = Trainer(
+  trainer = EncoderTrainer(
       forward=forward,
       objective=Objective(
           l2=loss.l2,
@@ -76,14 +76,16 @@ def stage(
   )
   # On the host: the first device would hold them beside the loop's copies.
   given = jax.device_get(found.variables)
-  frozen = Frozen(
-      generator=given["generator"],
-      e4e=given.get("e4e"),
-      inverter=given.get("inverter"),
-      lpips=given.get(loss.perceptual_network),
-      identity=given.get(loss.identity_network),
-      directions=directions,
-  )
+  frozen = {
+      name: given[name]
+      for name in ("generator", "e4e", "inverter")
+      if name in given
+  }
+  for role in ("perceptual", "identity"):
+    if loss[f"{role}_network"] in given:
+      frozen[role] = given[loss[f"{role}_network"]]
+  if directions is not None:
+    frozen["directions"] = directions
   disc_params = None
   if found.discriminator is not None:
     disc_params = given["discriminator"]["params"]

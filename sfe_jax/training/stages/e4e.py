@@ -99,7 +99,7 @@ class Forward:
       rng: jax.Array,
       train: bool,
   ) -> tuple[Outputs, Any]:
-    """See `steps.Trainer.forward`."""
+    """See `EncoderTrainer.forward`."""
     w_plus, updates = self.e4e.apply(
         {"params": params, **model_state},
         layers.resize_bilinear(images, self.e4e.input_size),
@@ -110,7 +110,7 @@ class Forward:
 
     def synthesize(w_plus):
       return self.generator.apply(
-          frozen.generator, w_plus, method="synthesize"
+          frozen["generator"], w_plus, method="synthesize"
       )
 
     fakes = (jax.checkpoint(synthesize) if self.remat else synthesize)(w_plus)
@@ -130,7 +130,7 @@ class Forward:
         targets=images,
         judged=_rows(w_plus),
         reals=self.generator.apply(
-            frozen.generator, _rows(z), method="mapping"
+            frozen["generator"], _rows(z), method="mapping"
         ),
         regulariser=losses.row_distance(w_plus),
         shown=_rows(shown),

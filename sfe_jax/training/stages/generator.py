@@ -13,8 +13,8 @@ from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
 from sfe_jax.training import gan
 from sfe_jax.training.stages import networks
-from sfe_jax.training.stages.stage import Metrics, Stage
-from sfe_jax.training.state import Frozen, TrainState
+from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 
 def build(config: ConfigDict) -> Stage:
@@ -24,7 +24,7 @@ def build(config: ConfigDict) -> Stage:
     UserError: sizes that StyleGAN2 cannot have.
   """
   generator, discriminator = _modules(config)
-  trainer = gan.Trainer(
+  trainer = gan.GanTrainer(
       generator,
       discriminator,
       config.optimizer.learning_rate,
@@ -69,7 +69,7 @@ def build(config: ConfigDict) -> Stage:
       trained={"generator": generator, "discriminator": discriminator},
       given={},
       state=jax.device_get(trainer.init(variables, disc_params)),
-      frozen=Frozen(),
+      frozen={},
       variant=trainer.variant,
       step=trainer.step,
       validate=validate,

@@ -25,8 +25,8 @@ from sfe_jax.storage import labels, weights
 from sfe_jax.storage.labels import BINARY, CATEGORICAL, Column, Schema
 from sfe_jax.training import augment, optim
 from sfe_jax.training.stages import networks
-from sfe_jax.training.stages.stage import Metrics, Stage
-from sfe_jax.training.state import Frozen, TrainState
+from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 # The first view keeps what labels tell, the second only who is seen.
 FIRST = augment.Strength(
@@ -53,7 +53,7 @@ _HIDDEN = (0.2, 0.5)  # side of the square that the second view hides
 
 
 @dataclasses.dataclass(frozen=True)
-class Trainer:
+class PerceptionTrainer:
   """The step; functions are for one device of axis `devices.AXIS`.
 
   Attributes:
@@ -279,7 +279,7 @@ def build(config: ConfigDict) -> Stage:
       len(labels.outputs(schema)),
       networks.compute_dtype(config),
   )
-  trainer = Trainer(
+  trainer = PerceptionTrainer(
       network,
       schema,
       optim.adam(config.optimizer.learning_rate),
@@ -292,7 +292,7 @@ def build(config: ConfigDict) -> Stage:
       trained={"perception": network},
       given={},
       state=jax.device_get(trainer.init(variables["params"])),
-      frozen=Frozen(),
+      frozen={},
       variant=lambda step: None,
       step=trainer.step,
       validate=trainer.validate,

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sfe_jax import pipeline
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models
 from sfe_jax.errors import UserError
 from sfe_jax.measures import losses
-from sfe_jax.models import layers
 from sfe_jax.training.stages import common, networks
 from sfe_jax.training.stages.stage import Stage
 from sfe_jax.training.state import Frozen
@@ -47,19 +46,18 @@ class Forward:
       rng: jax.Array,
       train: bool,
   ) -> tuple[Outputs, Any]:
-    """See `steps.Trainer.forward`."""
+    """See `EncoderTrainer.forward`."""
     del rng  # nothing in this phase is random
-    weights = Weights(frozen.generator, {"params": params, **model_state})
-    size = self.models.inverter.input_size
+    variables = {**frozen, "inverter": {"params": params, **model_state}}
     inverted, updates = pipeline.run_inverter(
-        self.models, weights, layers.resize_bilinear(images, size), train
+        self.models, variables, images, train=train
     )
     blend = jnp.minimum(1.0, self.blend_rate * step)
     f_k, f_w = inverted.f_k, inverted.f_w
     blended = ((1.0 - blend) * f_w + blend * f_k).astype(f_w.dtype)
     decode = common.decoder(self.models, self.remat)
     fakes = decode(
-        weights,
+        variables,
         jax.tree.map(lambda s: jnp.concatenate([s, s]), inverted.styles),
         jnp.concatenate([blended, f_w]),
         jnp.concatenate([inverted.skip, inverted.skip]),

@@ -11,12 +11,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sfe_jax import directions, pipeline
-from sfe_jax.architecture import Models, Weights
+from sfe_jax.architecture import Models
 from sfe_jax.directions import DirectionData, cars, faces, families, files
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
-from sfe_jax.models.stylegan2 import Generator, Styles
-from sfe_jax.pipeline import Edit
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
 from sfe_jax.training.stages import common, networks
 from sfe_jax.training.stages.stage import Stage
@@ -64,9 +63,24 @@ def sample(
   return jax.tree.map(lambda x: x[i], edits.data), edits.powers[i, j]
 
 
+@flax.struct.dataclass
+class Example:
+  """A synthetic training pair (section 3.4).
+
+  Attributes:
+    image: (n, h, h, 3), X_E, generated from E's latents of real images.
+    target: (n, h, h, 3), X_E', the same with edited latents.
+    delta: Delta between both, equation 5.
+  """
+
+  image: jax.Array
+  target: jax.Array
+  delta: jax.Array
+
+
 @dataclasses.dataclass(frozen=True)
 class Forward:
-  """Images -> X^ and the edited X^_E', two sets.
+  """Images -> X^ and the edited X^_E', two sets (section 3.4).
 
   Attributes:
     models: networks; `e4e` None takes the Inverter's own w for E's.
@@ -89,97 +103,83 @@ class Forward:
       rng: jax.Array,
       train: bool,
   ) -> tuple[Outputs, Any]:
-    """See `steps.Trainer.forward`."""
+    """See `EncoderTrainer.forward`."""
     del step
-    data, power = sample(frozen.directions, rng)
-    models = self.models
-    nets = Weights(frozen.generator, frozen.inverter, None, frozen.e4e)
-    n = images.shape[0]
+    models, n = self.models, images.shape[0]
+    direction, power = sample(frozen["directions"], rng)
     small = layers.resize_bilinear(images, models.inverter.input_size)
-    x_e, target, delta = self._examples(nets, small, data, power)
+    example = self._example(frozen, small, direction, jnp.full(n, power))
 
     # The frozen Inverter on the real and the synthetic images, one batch.
-    inputs = layers.resize_bilinear(x_e, models.inverter.input_size)
+    inputs = layers.resize_bilinear(example.image, small.shape[1])
     if self.inversion:
       inputs = jnp.concatenate([small, inputs])
-    inverted, _ = pipeline.run_inverter(models, nets, inputs)
-    synthetic = jax.tree.map(lambda x: x[-n:], inverted)
-    edit = directions.apply(data, synthetic.w, jnp.full(n, power))
-    styles, skip = self._edited(nets, synthetic.w, edit)
-
-    def edit_features(model_state, f_k, delta):
-      """H with its own batch statistics for every call."""
-      f_k, updates = models.feature_editor.apply(
-          {"params": params, **model_state},
-          f_k,
-          delta,
-          train,
-          mutable=["batch_stats"] if train else [],
-      )
-      return f_k, {**model_state, **updates}
-
-    features, sets, skips, targets = [], [], [], []
+    inverted, _ = pipeline.run_inverter(models, frozen, inputs)
+    parts = []
     if self.inversion:
-      f_k, model_state = edit_features(
-          model_state, inverted.f_k[:n], jnp.zeros_like(delta)
+      parts.append(self._unedited(jax.tree.map(lambda x: x[:n], inverted)))
+    synthetic = jax.tree.map(lambda x: x[-n:], inverted)
+    edit = directions.apply(direction, synthetic.w, jnp.full(n, power))
+    moved = pipeline.lower(
+        models, frozen, synthetic.w + edit.w_offset, edit.style_offset
+    )
+    parts.append((synthetic.f_k, example.delta, moved.styles, moved.skip))
+
+    features = []
+    for f_k, delta, _, _ in parts:  # each set has batch statistics of its own
+      variables = {"feature_editor": {"params": params, **model_state}}
+      f_k, updates = pipeline.edit_features(
+          models, variables, f_k, delta, train
       )
       features.append(f_k)
-      sets.append(jax.tree.map(lambda s: s[:n], inverted.styles))
-      skips.append(inverted.skip[:n])
-      targets.append(images)
-    f_k, model_state = edit_features(model_state, synthetic.f_k, delta)
-    features.append(f_k)
-    sets.append(styles)
-    skips.append(skip)
-    targets.append(target)
-
+      model_state = {**model_state, **updates}
+    _, _, styles, skips = zip(*parts)
     decode = common.decoder(models, self.remat)
     fakes = decode(
-        nets,
-        jax.tree.map(lambda *s: jnp.concatenate(s), *sets),
+        frozen,
+        jax.tree.map(lambda *s: jnp.concatenate(s), *styles),
         jnp.concatenate(features),
         jnp.concatenate(skips),
     )
+    targets = [images] * self.inversion + [example.target]
     out = Outputs(fakes, jnp.concatenate(targets), fakes[:n], images, None)
     return out, model_state
 
-  def _examples(
-      self, nets: Weights, images: jax.Array, data, power
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+  def _unedited(self, inverted: pipeline.Inverted) -> tuple[Any, ...]:
+    """F_k, Delta = 0, styles and RGB output below F_k: the inversion branch."""
+    delta = jnp.zeros_like(inverted.f_e)
+    return inverted.f_k, delta, inverted.styles, inverted.skip
+
+  def _example(
+      self,
+      frozen: Frozen,
+      images: jax.Array,
+      direction: DirectionData,
+      power: jax.Array,
+  ) -> Example:
     """X_E, X_E' and Delta from one pass of the generator."""
     models, n = self.models, images.shape[0]
     if models.e4e is None:
-      w_e, _ = models.inverter.apply(nets.inverter, images, method="encode")
+      w_e, _ = models.inverter.apply(
+          frozen["inverter"], images, method="encode"
+      )
     else:
-      w_e = models.e4e.apply(nets.e4e, images)
-    edit = directions.apply(data, w_e, jnp.full(n, power))
-    styles = pipeline.styles_of(
+      w_e = pipeline.encode(models.e4e, frozen["e4e"], images)
+    edit = directions.apply(direction, w_e, power)
+    made = pipeline.lower(
         models,
-        nets,
+        frozen,
         jnp.concatenate([w_e, w_e + edit.w_offset]),
         jnp.concatenate(
             [jnp.zeros_like(edit.style_offset), edit.style_offset]
         ),
     )
-    generator, k = models.generator, models.delta_k
-    half = generator.apply(nets.generator, styles, k, method="lower")
-    f_e = half.features[k]
-    pictures = generator.apply(
-        nets.generator, styles, f_e, half.skip, k, method="upper"
+    f_e = pipeline.delta_features(models, frozen, made)
+    pictures = pipeline.decode(
+        models, frozen, made.styles, made.f_k, made.skip
     )
-    return pictures[:n], pictures[n:], f_e[:n] - f_e[n:]
-
-  def _edited(
-      self, nets: Weights, w: jax.Array, edit: Edit
-  ) -> tuple[Styles, jax.Array]:
-    """Style vectors of w', and the RGB sum below F_k that they drive."""
-    styles = pipeline.styles_of(
-        self.models, nets, w + edit.w_offset, edit.style_offset
-    )
-    half = self.models.generator.apply(
-        nets.generator, styles, self.models.k, method="lower"
-    )
-    return styles, half.skip
+    delta = pipeline.difference(f_e[:n], f_e[n:])
+    return Example(pictures[:n], pictures[n:], delta)
 
 
 def build(config: ConfigDict) -> Stage:

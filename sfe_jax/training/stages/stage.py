@@ -8,9 +8,7 @@ import flax.linen as nn
 import jax
 
 from sfe_jax.data.batch import Batch
-from sfe_jax.training.state import Frozen, TrainState
-
-Metrics = dict[str, jax.Array]
+from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
