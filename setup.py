@@ -1,29 +1,46 @@
-"""Packaging of sfe_jax."""
+"""Packaging of sfe_jax.
+
+The wheel installs one top-level name, `sfe_jax`.  The folders convert/ and
+configs/ of the repository are part of it as `sfe_jax.convert` and
+`sfe_jax.configs`, which are symbolic links in the repository.
+"""
 
 import pathlib
+import re
 
 import setuptools
 
-README = pathlib.Path(__file__).parent / "README.md"
+ROOT = pathlib.Path(__file__).parent
+INIT = (ROOT / "sfe_jax" / "__init__.py").read_text(encoding="utf-8")
 
 setuptools.setup(
     name="sfe_jax",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[1],
     description=(
         "StyleFeatureEditor in JAX: detail-rich StyleGAN2 inversion and editing"
     ),
-    long_description=README.read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.13",
-    packages=setuptools.find_packages(
-        include=["sfe_jax*", "convert*", "configs*"]
-    ),
-    package_data={"sfe_jax": ["pretrained/**"]},
+    keywords=["JAX", "Flax", "StyleGAN2", "GAN inversion", "image editing"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11,<3.14",
+    packages=setuptools.find_packages(include=["sfe_jax", "sfe_jax.*"]),
+    package_data={"sfe_jax": ["py.typed", "pretrained/**", "**/*.jinja"]},
+    entry_points={"console_scripts": ["sfe-jax = sfe_jax.__main__:main"]},
     install_requires=[
         "absl-py>=2.1,<3",
         "flax>=0.12,<0.13",
-        "jax>=0.10,<0.12",
+        "jax>=0.10.0,<0.12",
         "numpy>=2.0,<3",
         "orbax-checkpoint>=0.11.30,<0.13",
         "pillow>=11,<14",
@@ -38,6 +55,8 @@ setuptools.setup(
             "clu>=0.0.12,<0.1",
             "grain>=0.2.15,<0.3",
             "importlib_resources>=6,<8",  # undeclared need of TFDS on 3.11
+            "jinja2>=3.1,<4",
+            "matplotlib>=3.9,<4",
             "ml-collections>=1.0,<2",
             "optax>=0.2.8,<0.3",
             "tensorboard>=2.19,<3",
@@ -45,11 +64,16 @@ setuptools.setup(
             "tensorflow-datasets>=4.9.8,<5",
         ],
         "dev": [
+            "build>=1.2,<2",
+            "ipykernel>=6,<8",
+            "mypy>=1.15,<3",
+            "nbclient>=0.10,<0.12",
             "portpicker>=1.6,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3.6",
             "ruff>=0.15,<0.18",
             "torch>=2.6,<3",
+            "types-tqdm",
         ],
     },
 )

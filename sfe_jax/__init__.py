@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
   from sfe_jax.editor import Editor
 
+__version__ = "0.2.0"
+
 __all__ = ["Editor"]
 
 

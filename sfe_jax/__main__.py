@@ -1,0 +1,37 @@
+"""Runs a command of sfe_jax: `python -m sfe_jax edit` is sfe_jax.edit."""
+
+import runpy
+import sys
+
+COMMANDS = {
+    "edit": "invert and edit pictures",
+    "convert": "convert official weight files, or export ours",
+    "train": "train one stage from a config",
+    "own_domain": "train an editor from a folder of pictures",
+    "directions": "find edit directions of a generator",
+    "evaluate": "measure inversions and edits",
+    "metrics.tables": "make tables of what evaluate measured",
+    "data.prepare": "resize a folder of pictures for training",
+    "drawn_faces": "draw the default data set",
+    "pack": "copy networks and directions into one small folder",
+}
+
+
+def main() -> None:
+  """Runs the command that the first argument names with the other ones."""
+  name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+  if name in COMMANDS:
+    del sys.argv[1]
+    runpy.run_module(f"sfe_jax.{name}", run_name="__main__", alter_sys=True)
+    return
+  lines = [f"  {name:16}{what}" for name, what in COMMANDS.items()]
+  usage = "\n".join(["usage: sfe-jax COMMAND [--help] ...", "", *lines, ""])
+  if name in ("--help", "-h"):
+    sys.stdout.write(usage)
+    return
+  sys.stderr.write(f"error: unknown command {name!r}\n{usage}")
+  sys.exit(2)
+
+
+if __name__ == "__main__":
+  main()
