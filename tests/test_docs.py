@@ -82,7 +82,8 @@ def parse(program, arguments):
 def sandbox(tmp_path, monkeypatch):
   """An empty folder with the photos that the examples name."""
   for i, file in enumerate(("photo.jpg", "a.jpg", "b.jpg")):
-    images.write(tmp_path / file, drawn_faces.draw(drawn_faces.sample(1, i), 48))
+    face = drawn_faces.sample(1, i)
+    images.write(tmp_path / file, drawn_faces.draw(face, 48))
   monkeypatch.chdir(tmp_path)
   return tmp_path
 
