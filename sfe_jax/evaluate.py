@@ -53,8 +53,7 @@ def define_flags() -> None:
       "without",
       [],
       OPTIONAL,
-      "Network that method sfe leaves out (ablations of the paper, table 3)."
-      " Repeatable.",
+      "Network that method sfe leaves out (ablations of the paper, table 3)",
   )
   flags.DEFINE_string(
       "name",
@@ -80,14 +79,14 @@ def define_flags() -> None:
       "edit",
       [],
       "NAME=STRENGTH. Protocol editing: the edit. Protocol truth: a fixed"
-      " strength, instead of the strength that is found; repeatable.",
+      " strength, instead of the strength that is found",
   )
   flags.DEFINE_multi_string(
       "attribute",
       [],
       "Protocol editing: the attribute that divides the pictures (default: the"
       " edit's name): a column of 0 and 1, 'age>50', 'Young<0.5' or 'hat=cap'."
-      " Protocol truth: attributes to measure (default: all); repeatable.",
+      " Protocol truth: attributes to measure (default: all)",
   )
   flags.DEFINE_enum(
       "positive",
