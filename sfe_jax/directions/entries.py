@@ -69,15 +69,16 @@ class Entry:
     """What a positive strength does to an attribute.
 
     Args:
-      attribute: its name; case, spaces, underscores and hyphens are ignored.
+      attribute: its name; case, spaces, underscores, hyphens and equals signs
+        are ignored.
 
     Returns:
       1 if it adds the attribute, -1 if it removes it, None if that is unknown.
     """
-    key = labels.name_key(attribute)
-    if key in map(labels.name_key, self.adds):
+    key = _attribute_key(attribute)
+    if key in map(_attribute_key, self.adds):
       return 1
-    return -1 if key in map(labels.name_key, self.removes) else None
+    return -1 if key in map(_attribute_key, self.removes) else None
 
   def in_range(self, strength: float) -> bool:
     """Whether the strength is within the published range, if there is one."""
@@ -96,6 +97,10 @@ class Entry:
   def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
     """Raises UserError where `build` would, reading no large file."""
     self.build(folder, space)
+
+
+def _attribute_key(name: str) -> str:
+  return labels.name_key(name).replace("=", "")
 
 
 def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sfe_jax.errors import UserError
-from sfe_jax.measures.frechet import frechet_distance
+from sfe_jax.measures.frechet import Moments, frechet_distance
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
 from sfe_jax.storage.images import Pictures
@@ -157,17 +157,13 @@ def editing(
   kept, before, after = (judge.moments() for _ in range(3))
   for batch, count in batches(compared, batch_size):
     kept.update(judge.features(batch)[:count])
+  _check_count(kept, "to compare with")
   for batch, count in batches(edited, batch_size):
     with stopwatch.batch():
       out = method.edit(method.encode(batch), name, strength)
     before.update(judge.features(batch)[:count])
     after.update(judge.features(out)[:count])
-  for moments, what in ((kept, "to compare with"), (before, "to edit")):
-    if moments.count < 2:
-      raise UserError(
-          "a Frechet distance needs at least 2 pictures of each kind, got"
-          f" {moments.count} {what}"
-      )
+  _check_count(before, "to edit")
   return {
       "count_compared": kept.count,
       "count_edited": before.count,
@@ -175,3 +171,11 @@ def editing(
       "fid_unedited": frechet_distance(kept, before),
       "seconds_per_picture": stopwatch.result(),
   }
+
+
+def _check_count(moments: Moments, what: str) -> None:
+  if moments.count < 2:
+    raise UserError(
+        "a Frechet distance needs at least 2 pictures of each kind, got"
+        f" {moments.count} {what}"
+    )
