@@ -28,7 +28,7 @@ from sfe_jax import command_line
 from sfe_jax.editor import OPTIONAL
 from sfe_jax.errors import UserError
 from sfe_jax.metrics import attributes, evaluation, judge, methods
-from sfe_jax.metrics.evaluation import Settings
+from sfe_jax.metrics.settings import Settings
 
 FLAGS = flags.FLAGS
 

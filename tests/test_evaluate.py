@@ -48,7 +48,7 @@ def floats(pictures):
 
 
 def frechet(a, b):
-  """By the definition, with a general matrix root."""
+  """Frechet distance by its definition, with a general matrix root."""
   product = np.cov(a.T) @ np.cov(b.T)
   root = np.sqrt(np.linalg.eigvals(product).astype(complex)).real.sum()
   difference = a.mean(0) - b.mean(0)
@@ -57,7 +57,7 @@ def frechet(a, b):
 
 
 class Darken:
-  """Inverts a picture to half its brightness; edits add the strength."""
+  """Halves the brightness; edits add the size of the strength."""
 
   size = SIZE
 
@@ -305,7 +305,7 @@ def drawn(attribute, count, seed=1):
 
 
 class Truthful:
-  """Edits as the faces are drawn, at one strength only."""
+  """Returns the true edited picture at one strength, else the input."""
 
   size = SIZE
 
@@ -366,7 +366,7 @@ def test_a_given_strength_is_measured_on_the_same_pairs(monkeypatch):
 
 
 class Linear:
-  """Its edits brighten by 4 per unit of strength."""
+  """Edits brighten by 4 per unit of strength."""
 
   def encode(self, pictures):
     return pictures

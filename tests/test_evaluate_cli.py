@@ -1,4 +1,4 @@
-"""The evaluating command line on tiny random networks, and its tables."""
+"""The command lines `evaluate` (tiny random networks) and `metrics.tables`."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def editor(folder):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  """Five pictures, labels, and a file that is none."""
+  """Five pictures, their labels, and a file that is not a picture."""
   data = tmp_path_factory.mktemp("data")
   for i, picture in enumerate(tiny.pictures(5)):
     images.write(data / "sub" / f"{i}.png", picture)
@@ -74,7 +74,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def run(folder, editor, tmp_path, monkeypatch):
-  """Runs the command line in an empty folder; gives the report."""
+  """Runs the command line in an empty folder and returns the report."""
   monkeypatch.chdir(tmp_path)
   load = Editor.load
 
@@ -122,7 +122,7 @@ def test_inversion_of_the_editor(run, editor, data, caplog):
 
 
 def test_editing_without_networks(run, data):
-  """The Inverter alone, --count, and hashes that tell weights apart."""
+  """The Inverter alone, --count, sides of the edit, different hashes."""
   got = run(
       "--protocol", "editing", "--dir", data, "--edit", "beard=-2",
       "--attribute", "beard<0.5", "--domain", "none",
@@ -147,7 +147,7 @@ def test_editing_without_networks(run, data):
 
 
 def test_truth_of_the_encoder_alone(run, editor, monkeypatch):
-  """G(E(x)) and G(E(x) + edit), on pairs after those of the calibration."""
+  """G(E(x)) and G(E(x) + edit), on the pairs after the calibration's."""
   monkeypatch.setattr(truth, "CALIBRATION", 2)
   got = run(
       "--protocol", "truth", "--method", "e4e", "--attribute", "smile",
@@ -155,6 +155,7 @@ def test_truth_of_the_encoder_alone(run, editor, monkeypatch):
   )  # fmt: skip
   assert (got["seed"], got["count"]) == (7, 3)
   assert got["weights"].keys() == {"generator", "e4e"}
+  assert got["directions"].keys() == {"directions/smile.npz"}
   results = got["results"]["smile"]
   assert results["strength"] == 2 and not results["calibrated"]
   source = truth.pairs("smile", 7, SIZE)
@@ -401,13 +402,10 @@ def test_tables_need_files():
     cli.run(tables)
 
 
-@pytest.mark.parametrize("program", ("evaluate", "metrics.tables"))
-def test_help(program):
-  """`metrics.tables` also takes positional arguments."""
-  command = [sys.executable, "-m", f"sfe_jax.{program}"]
+def test_tables_help():
   done = subprocess.run(
-      [*command, "--help"],
+      [sys.executable, "-m", "sfe_jax.metrics.tables", "x.json", "--help"],
       cwd=ROOT, capture_output=True, text=True, timeout=300,
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
-  assert f"python -m sfe_jax.{program}" in done.stdout
+  assert "python -m sfe_jax.metrics.tables FILE.json" in done.stdout

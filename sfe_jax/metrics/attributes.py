@@ -146,7 +146,9 @@ def effect(
   """
   if not strength:
     raise UserError(f"--edit {entry.name}=0 changes nothing; give a strength")
-  sense = _sense(entry, attribute)
+  sense = entry.sense(attribute.output)
+  if sense and attribute.below:
+    sense = -sense
   known = {1: ADDS, -1: REMOVES, None: None}[sense]
   if positive is None and known is None:
     raise UserError(
@@ -168,11 +170,3 @@ def effect(
           positive, entry.name, known, attribute.text,
       )
   return Effect(((positive or known) == ADDS) == (strength > 0), reason)
-
-
-def _sense(entry: Entry, attribute: Attribute) -> int | None:
-  """`Entry.sense` of an attribute expression."""
-  sense = entry.sense(attribute.output)
-  if sense is None:  # "hat=cap" is edited by direction "hat_cap"
-    sense = entry.sense(re.sub(r"\W+", "_", attribute.output))
-  return -sense if sense and attribute.below else sense

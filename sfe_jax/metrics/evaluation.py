@@ -7,71 +7,25 @@ any network is read, so that mistakes are reported at once.
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, cast
 
 import jax
 from absl import logging
 
 from sfe_jax.directions import Registry, parse_strengths
+from sfe_jax.directions.entries import Entry, File, Mapper
 from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
 from sfe_jax.metrics import attributes, methods, protocols, report, truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
+from sfe_jax.metrics.settings import Settings
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import atomic, images, labels, runs, weights
 from sfe_jax.storage.images import Pictures
 
 _PAIRS = 500
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-  """What to measure; one attribute per flag of `python -m sfe_jax.evaluate`.
-
-  Attributes:
-    protocol: a key of PROTOCOLS.
-    weights: weight folder of the method.
-    out: JSON file to write.
-    method: one of `methods.METHODS`.
-    without: optional networks that SFE leaves out.
-    name: name of the method in tables; by default made from the two above.
-    dir: folder of the test pictures (inversion, editing).
-    count: number of pictures or drawn pairs; None for all, or 500 pairs.
-    labels: CSV file of labels (editing).
-    edit: "NAME=STRENGTH" each.
-    attribute: attribute expressions, see `metrics.attributes`.
-    positive: what a positive strength does to the attribute, "adds" or
-      "removes"; None takes it from the direction.
-    seed: random seed of the drawn faces (truth).
-    networks: weight folder of the evaluation networks; None for `weights`.
-    perceptual: network of the perceptual distance, see `Judge.load`.
-    identity: network of the identity similarity.
-    features: network of the features for FID.
-    domain: table of directions, see `Editor.load`.
-    batch_size: pictures per batch.
-  """
-
-  protocol: str
-  weights: str
-  out: str
-  method: str = methods.SFE
-  without: Sequence[str] = ()
-  name: str | None = None
-  dir: str | None = None
-  count: int | None = None
-  labels: str | None = None
-  edit: Sequence[str] = ()
-  attribute: Sequence[str] = ()
-  positive: str | None = None
-  seed: int = 1
-  networks: str | None = None
-  perceptual: str | None = None
-  identity: str | None = None
-  features: str | None = None
-  domain: str | None = None
-  batch_size: int = 8
 
 
 class Prepared(Protocol):
@@ -328,10 +282,9 @@ def run(settings: Settings) -> dict[str, Any]:
   folder = runs.weight_folder(settings.weights)
   networks = runs.weight_folder(settings.networks or folder)
   generator = cast(Generator, weights.module(folder / "generator", Generator))
+  size = generator.resolution
   directions = registry(folder, generator, settings.domain)
-  prepared = PROTOCOLS[settings.protocol](
-      settings, generator.resolution, directions
-  )
+  prepared = PROTOCOLS[settings.protocol](settings, size, directions)
   for name in prepared.directions:
     directions.get(name)  # raises if a file is missing
   inputs = prepared.describe()
@@ -339,7 +292,7 @@ def run(settings: Settings) -> dict[str, Any]:
   with jax.default_matmul_precision("highest"):
     judge = Judge.load(
         networks,
-        generator.resolution,
+        size,
         settings.perceptual,
         settings.identity,
         settings.features,
@@ -354,28 +307,50 @@ def run(settings: Settings) -> dict[str, Any]:
     )
     pathlib.Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
     results = prepared.measure(method, judge, settings.batch_size)
-  without = sorted(set(settings.without))
-  files = [
-      f"directions/{directions.entry(name).name}.npz"
-      for name in prepared.directions
-  ]
   document = {
-      "protocol": settings.protocol,
-      "name": settings.name or " without ".join([settings.method, *without]),
-      "method": settings.method,
-      "without": without,
-      "size": generator.resolution,
+      **_about(settings, size),
       **inputs,
       "measures": {**judge.names, "ms_ssim_scales": judge.scales},
       "skipped": len(prepared.skipped()),
       "results": results,
-      "weights": report.hashes(
-          folder, methods.networks(settings.method, without)
-      ),
-      "directions": report.hashes(folder, files),
+      **_hashes(settings, folder, map(directions.entry, prepared.directions)),
       "networks": report.hashes(networks, judge.networks),
       **report.circumstances(),
   }
   atomic.write_json(settings.out, document)
   logging.info("wrote %s", settings.out)
   return document
+
+
+def _about(settings: Settings, size: int) -> dict[str, Any]:
+  """The report's entries about the protocol and the method."""
+  without = sorted(set(settings.without))
+  return {
+      "protocol": settings.protocol,
+      "name": settings.name or " without ".join([settings.method, *without]),
+      "method": settings.method,
+      "without": without,
+      "size": size,
+  }
+
+
+def _hashes(
+    settings: Settings, folder: pathlib.Path, directions: Iterable[Entry]
+) -> dict[str, Any]:
+  """The report's hashes of the method's networks and direction files."""
+  names = methods.networks(settings.method, settings.without)
+  files = [file for entry in directions for file in _files(entry)]
+  return {
+      "weights": report.hashes(folder, names),
+      "directions": report.hashes(folder, files),
+  }
+
+
+def _files(entry: Entry) -> list[str]:
+  """Paths below the weight folder of what a direction is built from."""
+  if isinstance(entry, File):
+    return [f"directions/{entry.path.name}"]
+  if isinstance(entry, Mapper):
+    return [f"mappers/{entry.name}"]
+  stem = getattr(entry, "stem", None)  # StyleSpace needs no file
+  return [f"directions/{stem}.npz"] if stem else []
