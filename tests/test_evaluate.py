@@ -1,4 +1,4 @@
-"""Evaluation: measures, protocols, and the editing error against the truth."""
+"""Evaluation: measures, protocols, attributes, and errors against the truth."""
 
 import dataclasses
 import functools
@@ -11,9 +11,10 @@ import pytest
 
 from sfe_jax import drawn_faces
 from sfe_jax.architecture import Models
+from sfe_jax.directions.entries import StyleSpace
 from sfe_jax.errors import UserError
 from sfe_jax.measures import msssim
-from sfe_jax.metrics import protocols, truth
+from sfe_jax.metrics import attributes, protocols, truth
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
 from sfe_jax.models.inception import Inception
@@ -47,7 +48,7 @@ def floats(pictures):
 
 
 def frechet(a, b):
-  """By the definition, with a general matrix root."""
+  """Frechet distance by its definition, with a general matrix root."""
   product = np.cov(a.T) @ np.cov(b.T)
   root = np.sqrt(np.linalg.eigvals(product).astype(complex)).real.sum()
   difference = a.mean(0) - b.mean(0)
@@ -56,7 +57,7 @@ def frechet(a, b):
 
 
 class Darken:
-  """Inverts a picture to half its brightness; edits add the strength."""
+  """Halves the brightness; edits add the size of the strength."""
 
   size = SIZE
 
@@ -197,9 +198,9 @@ def labelled(tmp_path_factory):
         ("hat=cap", [1, 0, 0, 1]),
     ),
 )
-def test_divide(labelled, attribute, want):
+def test_attributes_divide_pictures(labelled, attribute, want):
   table, files = labelled
-  got = protocols.divide(table, files[::-1], attribute)
+  got = attributes.divide(table, files[::-1], attributes.parse(attribute))
   assert got.tolist() == [bool(x) for x in want[::-1]]
 
 
@@ -215,25 +216,73 @@ def test_divide(labelled, attribute, want):
 def test_divide_refuses(labelled, attribute, message):
   table, files = labelled
   with pytest.raises(UserError, match=message):
-    protocols.divide(table, files, attribute)
+    attributes.divide(table, files, attributes.parse(attribute))
   with pytest.raises(UserError, match="no row for 1 of 2 pictures"):
-    protocols.divide(table, [files[0], "x.png"], "smile")
+    attributes.divide(table, [files[0], "x.png"], attributes.parse("smile"))
 
 
-@pytest.mark.parametrize("strength", (20, -20))
-def test_editing_fid(tmp_path, strength):
-  """What lacks the attribute gets it; what has it loses it."""
+GLASSES = StyleSpace("glasses", "", removes=("Eyeglasses",), channels=())
+AGE = StyleSpace("age", "", adds=("age",), removes=("Young",), channels=())
+CAP = StyleSpace("hat_cap", "", adds=("hat_cap",), channels=())
+UNKNOWN = StyleSpace("mine", "", channels=())
+
+
+@pytest.mark.parametrize(
+    "entry, strength, attribute, positive, effect",
+    (
+        (GLASSES, -7, "Eyeglasses", None, "adds"),
+        (GLASSES, 7, "eyeglasses", None, "removes"),
+        (AGE, 3, "Young", None, "removes"),
+        (AGE, 3, "Young<0.5", None, "adds"),
+        (AGE, -3, "Young < 0.5", None, "removes"),
+        (AGE, 3, "age>50", None, "adds"),
+        (AGE, 3, "age<30", None, "removes"),
+        (CAP, 2, "hat=cap", None, "adds"),
+        (CAP, 2, "hat=cap<0.5", None, "removes"),
+        (UNKNOWN, 2, "hat", "adds", "adds"),
+        (UNKNOWN, -2, "hat", "adds", "removes"),
+        (UNKNOWN, -2, "hat", "removes", "adds"),
+        (UNKNOWN, 2, "Young<0.5", "adds", "adds"),
+    ),
+)
+def test_effect_of_an_edit(entry, strength, attribute, positive, effect):
+  """It follows from what the direction does, not from the sign alone."""
+  got = attributes.effect(
+      entry, strength, attributes.parse(attribute), positive
+  )
+  assert got.name == effect
+  reason = positive or f"direction {entry.name!r}: a positive strength"
+  assert reason in got.reason
+
+
+def test_the_flag_overrules_the_direction(caplog):
+  parsed = attributes.parse("Eyeglasses")
+  assert attributes.effect(GLASSES, 2, parsed, "removes").name == "removes"
+  assert not caplog.records
+  assert attributes.effect(GLASSES, 2, parsed, "adds").name == "adds"
+  assert "'glasses' removes Eyeglasses" in caplog.text
+
+
+def test_effects_that_are_unknown_are_asked_for():
+  message = "'mine' does not say .* 'hat=cap'; give --positive=adds or"
+  with pytest.raises(UserError, match=message):
+    attributes.effect(UNKNOWN, 2, attributes.parse("hat=cap"))
+  with pytest.raises(UserError, match="'glasses' does not say .* 'Smiling'"):
+    attributes.effect(GLASSES, 2, attributes.parse("Smiling"))
+  with pytest.raises(UserError, match="glasses=0 changes nothing"):
+    attributes.effect(GLASSES, 0, attributes.parse("Eyeglasses"))
+
+
+def test_editing_fid(tmp_path):
   pictures = tiny.pictures(7, SIZE)
   files = save_all(tmp_path, pictures)
   method = Darken()
   sets = [Pictures(files[:3], SIZE), Pictures(files[3:], SIZE)]
-  got = protocols.editing(method, judge(), *sets, "smile", strength, 4)
+  got = protocols.editing(method, judge(), *sets, "smile", -20, 4)
   kept, changed = pictures[:3], pictures[3:]
-  if strength < 0:
-    kept, changed = changed, kept
   (code, name, used), = method.edited
-  np.testing.assert_array_equal(code[: len(changed)], changed // 2)
-  assert (name, used) == ("smile", strength)
+  np.testing.assert_array_equal(code, changed // 2)
+  assert (name, used) == ("smile", -20)
   a, b, edited = (
       np.float64(judge().features(p))
       for p in (kept, changed, changed // 2 + 20)
@@ -249,8 +298,6 @@ def test_editing_refuses(tmp_path):
   sets = [Pictures(files[:1], SIZE), Pictures(files[1:], SIZE)]
   with pytest.raises(UserError, match="got 1 to compare with"):
     protocols.editing(Darken(), judge(), *sets, "smile", 1, 2)
-  with pytest.raises(UserError, match="smile=0 changes nothing"):
-    protocols.editing(Darken(), judge(), *sets, "smile", 0, 2)
 
 
 def drawn(attribute, count, seed=1):
@@ -258,7 +305,7 @@ def drawn(attribute, count, seed=1):
 
 
 class Truthful:
-  """Edits as the faces are drawn, at one strength only."""
+  """Returns the true edited picture at one strength, else the input."""
 
   size = SIZE
 
@@ -281,7 +328,7 @@ class Truthful:
 def test_the_truth_has_no_error(monkeypatch):
   monkeypatch.setattr(truth, "CALIBRATION", 3)
   method = Truthful("smile", 3 + 5, strength=2.0)
-  results = truth.evaluate(
+  results = truth.measure_all(
       method, judge(), {"smile": None}, {"smile": (-4, 4)},
       count=5, seed=1, batch_size=2,
   )  # fmt: skip
@@ -305,21 +352,21 @@ def test_a_given_strength_is_measured_on_the_same_pairs(monkeypatch):
   monkeypatch.setattr(truth, "CALIBRATION", 3)
   method = Truthful("smile", 3 + 2, strength=9.0)
   blind = Judge(SIZE, {"perception": (PERCEPTION, variables())})
-  results = truth.evaluate(
+  results = truth.measure_all(
       method, blind, {"smile": 9.0}, {"smile": (None, None)},
       count=2, seed=1, batch_size=2,
   )  # fmt: skip
   assert results["smile"]["edit"]["l2"] == 0
   assert results["smile"]["effect"] is None
   with pytest.raises(UserError, match="scores smile.*--edit smile=STRENGTH"):
-    truth.evaluate(
+    truth.measure_all(
         method, blind, {"smile": None}, {"smile": (None, None)},
         count=2, seed=1, batch_size=2,
     )  # fmt: skip
 
 
 class Linear:
-  """Its edits brighten by 4 per unit of strength."""
+  """Edits brighten by 4 per unit of strength."""
 
   def encode(self, pictures):
     return pictures
@@ -341,7 +388,7 @@ def test_calibration_finds_a_planted_strength(wanted):
   changes = wanted * np.array([0.5, 1.5, 1, 0.8, 1.2])
   pairs = np.stack([before, before + changes[:, None, None, None]], 1)
   got = truth.calibrate(
-      Linear(), Brightness(), "smile", pairs, truth.grid(-3, 4), 2
+      Linear(), Brightness(), "smile", pairs, truth.candidates(-3, 4), 2
   )
   np.testing.assert_allclose(got, wanted / 4, rtol=1e-6)
 
@@ -353,11 +400,12 @@ def test_solve_takes_the_smallest_strength_or_the_nearest_effect():
   assert truth.solve([-1, 0, 1], [0, 0, 0], 0) == 0
 
 
-def test_grid_goes_beyond_the_range_through_zero():
-  tried = truth.grid(-2, 10)
+def test_candidates_go_beyond_the_range_and_hold_zero():
+  tried = truth.candidates(-2, 10)
   assert (tried[0], tried[-1]) == (-3, 15) and 0 in tried
   assert tried == sorted(tried)
-  assert (truth.grid(None, None)[0], truth.grid(2, 4)[0]) == (-4.5, 0)
+  assert truth.candidates(None, None)[0] == -4.5
+  assert truth.candidates(2, 4)[0] == 0
 
 
 def test_pairs_differ_in_one_attribute():
@@ -376,6 +424,15 @@ def test_pictures_are_cropped_and_resized_as_for_training(tmp_path):
   picture[:, 10:50] = 200
   (got,) = list(Pictures(save_all(tmp_path, [picture]), SIZE))
   assert got.shape == (SIZE, SIZE, 3) and (got == 200).all()
+
+
+def test_ms_ssim_is_left_out_below_its_window(caplog):
+  networks = {"perception": (PERCEPTION, variables())}
+  small = Judge(8, networks, identity="none")
+  assert "needs pictures of at least 11 px, these have 8 px" in caplog.text
+  pictures = tiny.pictures(2, 8)
+  got = small.compare(pictures[:1], pictures[1:])
+  assert got.keys() == {"l2", "perceptual"} and small.scales == 0
 
 
 class Broken:

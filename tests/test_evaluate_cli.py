@@ -1,4 +1,4 @@
-"""The evaluating command line on tiny random networks, and its tables."""
+"""The command lines `evaluate` (tiny random networks) and `metrics.tables`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from PIL import Image
 
 from sfe_jax import Editor, evaluate
 from sfe_jax.errors import UserError
-from sfe_jax.metrics import tables, truth
+from sfe_jax.metrics import protocols, tables, truth
 from sfe_jax.models.perception import Perception
 from sfe_jax.storage import images, weights
 from tests import cli, tiny
@@ -30,7 +30,7 @@ LABELS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Weights of an editor, a perception network and a direction."""
+  """Weights of an editor, a perception network and three directions."""
   folder = tmp_path_factory.mktemp("weights")
   tiny.write_weights(folder)
   perception = Perception(16, (8, 8, 8), embedding=6, outputs=1)
@@ -42,32 +42,39 @@ def folder(tmp_path_factory):
   )
   (folder / "directions").mkdir()
   direction = np.random.RandomState(0).standard_normal((1, 512))
-  np.savez(folder / "directions" / "smile", direction=np.float32(direction))
+  direction = np.float32(direction)
+  np.savez(folder / "directions" / "smile", direction=direction)  # published
+  np.savez(folder / "directions" / "mine", direction=direction)
+  np.savez(
+      folder / "directions" / "beard",
+      direction=direction, low=-10.0, high=10.0,
+      family="regression of labels", effect="+ more beard",
+  )  # fmt: skip
   return folder
 
 
 @pytest.fixture(scope="module")
 def editor(folder):
   """Compiled once, for the command line and for what it is compared with."""
-  return Editor.load(folder, batch_size=2)
+  return Editor.load(folder, domain="faces", batch_size=2)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  """Five pictures, labels, and a file that is none."""
+  """Five pictures, their labels, and a file that is not a picture."""
   data = tmp_path_factory.mktemp("data")
   for i, picture in enumerate(tiny.pictures(5)):
     images.write(data / "sub" / f"{i}.png", picture)
   (data / "sub" / "bad.png").write_text("no picture")
-  lines = ["file,smile", "sub/bad.png,1"]
-  lines += [f"sub/{i}.png,{i % 2}" for i in range(5)]
+  lines = ["file,smile,beard", "sub/bad.png,1,1"]
+  lines += [f"sub/{i}.png,{i % 2},{i % 2}" for i in range(5)]
   (data / "labels.csv").write_text("\n".join(lines) + "\n")
   return data
 
 
 @pytest.fixture
 def run(folder, editor, tmp_path, monkeypatch):
-  """Runs the command line in an empty folder; gives the report."""
+  """Runs the command line in an empty folder and returns the report."""
   monkeypatch.chdir(tmp_path)
   load = Editor.load
 
@@ -77,7 +84,8 @@ def run(folder, editor, tmp_path, monkeypatch):
   monkeypatch.setattr(Editor, "load", load_once)
 
   def run(*argv):
-    argv = ("--weights", folder, "--out", "new/out.json", *argv)
+    argv = ("--out", "new/out.json", "--domain", "faces", *argv)
+    argv = ("--weights", folder, *argv)
     assert cli.run(evaluate, *argv) == 0
     return json.loads(pathlib.Path("new/out.json").read_text())
 
@@ -114,27 +122,32 @@ def test_inversion_of_the_editor(run, editor, data, caplog):
 
 
 def test_editing_without_networks(run, data):
-  """The Inverter alone, --count, and hashes that tell weights apart."""
+  """The Inverter alone, --count, sides of the edit, different hashes."""
   got = run(
-      "--protocol", "editing", "--dir", data, "--edit", "smile=2",
+      "--protocol", "editing", "--dir", data, "--edit", "beard=-2",
+      "--attribute", "beard<0.5", "--domain", "none",
       "--labels", data / "labels.csv", "--count", 5, "--batch_size", 2,
       "--without", "feature_editor", "--without", "e4e", "--name", "w/o H",
   )  # fmt: skip
   assert got["without"] == ["e4e", "feature_editor"]
   assert got["name"] == "w/o H"
-  assert got["edit"] == {"name": "smile", "strength": 2, "attribute": "smile"}
+  assert got["edit"] == {
+      "name": "beard", "strength": -2, "attribute": "beard<0.5",
+      "effect": "adds", "edited": "without",
+      "reason": "direction 'beard': a positive strength removes beard<0.5",
+  }  # fmt: skip
   results = got["results"]
-  assert (results["count_compared"], results["count_edited"]) == (2, 3)
+  assert (results["count_compared"], results["count_edited"]) == (3, 2)
   assert results["fid"] != results["fid_unedited"]
   hashes = got["weights"]
   assert hashes.keys() == {"generator", "inverter"}
-  assert got["directions"].keys() == {"directions/smile.npz"}
+  assert got["directions"].keys() == {"directions/beard.npz"}
   digests = [*hashes.values(), *got["directions"].values()]
   assert len(set(digests)) == 3
 
 
 def test_truth_of_the_encoder_alone(run, editor, monkeypatch):
-  """G(E(x)) and G(E(x) + edit), on pairs after those of the calibration."""
+  """G(E(x)) and G(E(x) + edit), on the pairs after the calibration's."""
   monkeypatch.setattr(truth, "CALIBRATION", 2)
   got = run(
       "--protocol", "truth", "--method", "e4e", "--attribute", "smile",
@@ -142,6 +155,7 @@ def test_truth_of_the_encoder_alone(run, editor, monkeypatch):
   )  # fmt: skip
   assert (got["seed"], got["count"]) == (7, 3)
   assert got["weights"].keys() == {"generator", "e4e"}
+  assert got["directions"].keys() == {"directions/smile.npz"}
   results = got["results"]["smile"]
   assert results["strength"] == 2 and not results["calibrated"]
   source = truth.pairs("smile", 7, SIZE)
@@ -178,7 +192,7 @@ def test_calibrated_truth(run, monkeypatch):
 
 
 def test_mixed_formats_warn(run, data, caplog, monkeypatch):
-  monkeypatch.setattr(evaluate.protocols, "inversion", lambda *_: {})
+  monkeypatch.setattr(protocols, "inversion", lambda *_: {})
   for name in ("a.jpg", "b.JPEG"):
     Image.fromarray(tiny.pictures(1)[0]).save(name, format="jpeg")
   got = run("--protocol", "inversion", "--dir", ".")
@@ -202,7 +216,7 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
         ([*INVERSION, "--without", "e4e", "--method", "e4e"], "for .* sfe"),
         (INVERSION[:2], "needs pictures: --dir FOLDER"),
         ([*INVERSION, "--dir", "no"], "no: no such folder"),
-        ([*INVERSION, "--edit", "smile=1"], "does not read --edit"),
+        ([*INVERSION, "--edit", "smile=1"], "does not use --edit"),
         ([*INVERSION, "--perceptual", "lpips_alex"], "lpips_alex holds no"),
         ([*INVERSION, "--networks", "."], "no network for --perceptual"),
         (EDITING, "give one --edit NAME=STRENGTH"),
@@ -220,12 +234,17 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
              "--attribute", "smile"],
             "unknown direction 'aeg'",
         ),
-        ([*TRUTH, "--dir", "."], "does not read --dir"),
+        (
+            [*EDITING, "--edit", "mine=1", "--labels", "DATA/labels.csv",
+             "--attribute", "smile"],
+            "'mine' does not say .* --positive=adds or --positive=removes",
+        ),
+        ([*TRUTH, "--dir", "."], "does not use --dir"),
         ([*TRUTH, "--attribute", "hat"], "true edits of .*, not 'hat'"),
         ([*TRUTH, "--edit", "skin=1"], "--attribute does not name it"),
         ([*INVERSION, "--out", "."], "--out . is a folder; name a JSON file"),
         ([*TRUTH, "--attribute", "skin"], "unknown direction 'skin'"),
-        (TRUTH[:2], "direction 'glasses' is not available"),
+        ([*TRUTH, "--attribute", "glasses"], "'glasses' is not available"),
     ),
 )  # fmt: skip
 def test_mistakes_have_a_clear_message(run, data, argv, message):
@@ -279,7 +298,8 @@ def reports():
          "identity": None, "seconds_per_picture": 0.5 * factor},
         pictures={"files": "ab"},
     )  # fmt: skip
-    edit = {"name": "smile", "strength": -3, "attribute": "smile"}
+    edit = {"name": "smile", "strength": 3, "attribute": "smile",
+            "effect": "removes"}  # fmt: skip
     found[f"{name}-smile"] = report(
         "editing", name,
         {"count_compared": 4, "count_edited": 5, "fid": 40.0 * factor,
@@ -301,7 +321,7 @@ def test_tables(tmp_path, capsys):
   for name, document in reports().items():
     (tmp_path / name).write_text(json.dumps(document))
     files.append(str(tmp_path / name))
-  assert tables.main(files) == 0
+  assert cli.run(tables, *files) == 0
   first, *others = capsys.readouterr().out.split("\n\n|")
   assert first == "Inversion and editing quality:"
   assert others[0].splitlines() == [
@@ -329,10 +349,10 @@ def test_tables(tmp_path, capsys):
 @pytest.mark.parametrize(
     "change, message",
     (
-        ({"size": 32}, "e4e-truth and SFE-truth are not measured alike: size"),
+        ({"size": 32}, "e4e-truth and SFE-truth were not measured alike: size"),
         ({"seed": 2}, "seed is 1 and 2"),
         ({"networks": {"p": "2"}}, "networks is {'p': '1'} and {'p': '2'}"),
-        ({"name": "e4e"}, "'e4e' has another number for 'age' already"),
+        ({"name": "e4e"}, "'e4e' already has another number"),
     ),
 )
 def test_what_is_not_comparable_is_refused(change, message):
@@ -350,7 +370,7 @@ def test_other_pictures_are_refused():
       tables.markdown(documents)
   documents = reports()
   documents["SFE-smile"]["results"]["fid_unedited"] = 12.0
-  with pytest.raises(UserError, match="'no edit' has another number"):
+  with pytest.raises(UserError, match="'no edit' already has another"):
     tables.markdown(documents)
 
 
@@ -360,11 +380,32 @@ def test_numbers():
   assert [tables.number(x) for x in numbers] == texts
 
 
-def test_files_that_are_no_reports(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "text, message",
+    (
+        ("{", "x.json cannot be read"),
+        ("[]", "x.json is not a report of this version"),
+        ('{"protocol": "truth"}', "x.json is not a report of this version"),
+    ),
+)
+def test_files_that_are_no_reports(tmp_path, text, message):
   path = tmp_path / "x.json"
-  for text in ("{", "[]", '{"protocol": "truth"}'):
-    path.write_text(text)
-    assert tables.main([str(path)]) == 2
-    line = f"error: {path} is no report of sfe_jax.evaluate\n"
-    assert capsys.readouterr().err == line
-  assert tables.main(["nowhere"]) == tables.main([]) == 2
+  path.write_text(text)
+  with pytest.raises(UserError, match=message):
+    cli.run(tables, path)
+
+
+def test_tables_need_files():
+  with pytest.raises(UserError, match="nowhere: no such file"):
+    cli.run(tables, "nowhere")
+  with pytest.raises(UserError, match="name report files"):
+    cli.run(tables)
+
+
+def test_tables_help():
+  done = subprocess.run(
+      [sys.executable, "-m", "sfe_jax.metrics.tables", "x.json", "--help"],
+      cwd=ROOT, capture_output=True, text=True, timeout=300,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert "python -m sfe_jax.metrics.tables FILE.json" in done.stdout

@@ -1,4 +1,4 @@
-"""Perceptual networks and metric functions against the official numbers."""
+"""Perceptual networks and measures against the official code's numbers."""
 
 import functools
 
@@ -10,7 +10,7 @@ import pytest
 from convert.rules import inception, lpips, resnet
 from sfe_jax.errors import UserError
 from sfe_jax.measures.frechet import Moments, frechet_distance
-from sfe_jax.measures.msssim import ms_ssim
+from sfe_jax.measures.msssim import ms_ssim, scales_for
 from sfe_jax.models.inception import Inception
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.resnet import ResNet50, resize_nearest
@@ -18,9 +18,15 @@ from sfe_jax.storage import weights
 from tests import golden_data
 
 LPIPS_FAMILIES = {
-    "vgg": (lpips.VGG, "vgg16_features", 1e-2),
-    "alex": (lpips.ALEX, "alexnet_features", 1e-3),
+    "vgg": (lpips.VGG, "vgg16_features"),
+    "alex": (lpips.ALEX, "alexnet_features"),
 }
+# Rounding decides at a few points on which side of its kink a ReLU is and which
+# of two equal elements a max-pool takes; the gradient jumps there.  PyTorch's
+# own float32 and float64 gradients differ by 1e-3 in norm and by 2e-2 at single
+# pixels.  How many points are near a kink depends on the seed: 2.4e-3 in norm
+# was seen for AlexNet.
+LPIPS_GRADIENT = 1e-2
 
 
 def image_pair(want):
@@ -55,12 +61,7 @@ def random_variables(module):
 
 
 def check_gradient(name, got, want, tolerance):
-  """Asserts |got - want| <= tolerance * |want| in the Euclidean norm.
-
-  The gradient jumps where a ReLU or max-pool switches, which rounding alone
-  decides at a few points: PyTorch's own float32 and float64 gradients differ
-  by 1e-3 in norm and 2e-2 at single pixels.
-  """
+  """Asserts |got - want| <= tolerance * |want| in the Euclidean norm."""
   error = np.linalg.norm(got - want) / np.linalg.norm(want)
   golden_data.REACHED.append((name, float(error), tolerance))
   assert error <= tolerance
@@ -80,7 +81,7 @@ def lpips_state(net):
 
 @pytest.mark.parametrize("net", ["vgg", "alex"])
 def test_lpips_golden(net):
-  family, _, grad_tolerance = LPIPS_FAMILIES[net]
+  family, _ = LPIPS_FAMILIES[net]
   want = golden_data.expected("lpips")
   module, variables = check_round_trip(family, lpips_state(net))
   x, y = image_pair(want)
@@ -105,7 +106,7 @@ def test_lpips_golden(net):
       f"lpips/{net}_grad (norm)",
       golden_data.nchw(grad)[..., ::16, ::16],
       want[f"{net}_grad"],
-      grad_tolerance,
+      LPIPS_GRADIENT,
   )
 
 
@@ -255,15 +256,23 @@ def test_ms_ssim_orders_images(scales):
 
 def test_ms_ssim_refuses_what_it_cannot_measure():
   x = np.zeros((1, 256, 175, 3), np.float32)
-  with pytest.raises(ValueError, match="at least 176 pixels .* got 256x175"):
+  with pytest.raises(UserError, match="176 pixels .* 256x175; use 4 scales"):
     ms_ssim(x, x)
-  with pytest.raises(ValueError, match="1 to 5, got 6"):
+  with pytest.raises(UserError, match="1 to 5, got 6"):
     ms_ssim(x, x, 6)
-  with pytest.raises(ValueError, match="of one shape"):
+  with pytest.raises(UserError, match="of one shape"):
     ms_ssim(x, x[:, :-1])
+  x = x[:, :8, :8]
+  with pytest.raises(UserError, match="at least 11 pixels .* got 8x8; leave"):
+    ms_ssim(x, x, scales_for(8))
 
 
-# Fréchet distance
+def test_every_scale_needs_twice_the_size():
+  sizes = (10, 11, 21, 22, 43, 44, 87, 88, 175, 176, 1024)
+  assert [scales_for(s) for s in sizes] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+# Frechet distance
 
 
 def moments(*batches):

@@ -10,7 +10,7 @@ from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LevelsMapper
-from sfe_jax.storage import weights
+from sfe_jax.storage import labels, weights
 
 
 def parse_strengths(
@@ -53,13 +53,32 @@ class Entry:
     effect: what + and - do, in a user's words.
     low: smallest published strength; None where none is published.
     high: largest published strength.
+    adds: attributes that a positive strength adds to a picture.
+    removes: attributes that a positive strength removes.
   """
 
   name: str
   effect: str
   low: float | None = None
   high: float | None = None
+  adds: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+  removes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
   family: ClassVar[str] = ""
+
+  def sense(self, attribute: str) -> int | None:
+    """What a positive strength does to an attribute.
+
+    Args:
+      attribute: its name; case, spaces, underscores, hyphens and equals signs
+        are ignored.
+
+    Returns:
+      1 if it adds the attribute, -1 if it removes it, None if that is unknown.
+    """
+    key = _attribute_key(attribute)
+    if key in map(_attribute_key, self.adds):
+      return 1
+    return -1 if key in map(_attribute_key, self.removes) else None
 
   def in_range(self, strength: float) -> bool:
     """Whether the strength is within the published range, if there is one."""
@@ -78,6 +97,10 @@ class Entry:
   def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
     """Raises UserError where `build` would, reading no large file."""
     self.build(folder, space)
+
+
+def _attribute_key(name: str) -> str:
+  return labels.name_key(name).replace("=", "")
 
 
 def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:

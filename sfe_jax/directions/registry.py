@@ -97,7 +97,8 @@ class Registry:
     for path in sorted(own.glob("*.npz")):
       if path in fitted:
         about = fitted[path]._asdict()
-        registry._add(File(path.stem, path=path, **about))
+        adds = (path.stem,)
+        registry._add(File(path.stem, path=path, adds=adds, **about))
       elif path.stem not in known:
         registry._add(_user_entry(path, path.stem))
     return registry

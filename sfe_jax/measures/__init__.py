@@ -1,0 +1,1 @@
+"""Pure functions on arrays: training losses, MS-SSIM, Frechet distance."""

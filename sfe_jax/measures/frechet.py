@@ -1,7 +1,7 @@
-"""Fréchet distance between Gaussians fitted to features (FID), in float64.
+"""Frechet distance between Gaussians fitted to features (FID).
 
-Heusel et al. (2017); spec/reference.md, section 9.  NumPy on the host: the
-result needs more digits than accelerators give.
+Heusel et al. (2017).  It is computed in float64 by NumPy on the host, because
+it needs more digits than accelerators compute with.
 """
 
 import numpy as np
@@ -11,26 +11,26 @@ from absl import logging
 class Moments:
   """Mean and covariance of feature vectors that arrive in batches.
 
-  Sums of squares are taken about the running mean (Chan et al. 1979), so no
-  digits are lost and order hardly matters.
+  Sums of squares are taken about the running mean (Chan et al. 1979), which
+  avoids cancellation; the order of the batches changes only the rounding.
 
   Attributes:
-    count: how many vectors were seen.
+    count: number of vectors so far.
     mean: (d,) float64.
     scatter: (d, d) float64, sum of (x - mean)(x - mean)^T.
   """
 
   def __init__(self, width: int):
-    """Starts empty, for features of shape (n, width)."""
+    """Starts without vectors, for features of shape (n, width)."""
     self.count = 0
     self.mean = np.zeros(width)
     self.scatter = np.zeros((width, width))
 
   def update(self, features: np.ndarray) -> None:
-    """Adds a batch of (n, width) features.
+    """Adds a batch of features, (n, width).
 
     Raises:
-      ValueError: the shape differs or a value is not finite.
+      ValueError: the shape is wrong, or a value is not finite.
     """
     features = np.asarray(features, np.float64)
     width = self.mean.size
@@ -50,7 +50,7 @@ class Moments:
       self._add(len(features), mean, centred.T @ centred)
 
   def merge(self, other: "Moments") -> None:
-    """Adds what `other` has seen."""
+    """Adds the vectors of `other`."""
     if other.count:
       self._add(other.count, other.mean, other.scatter)
 
@@ -67,10 +67,10 @@ class Moments:
 
   @property
   def cov(self) -> np.ndarray:
-    """(d, d) unbiased covariance.
+    """Unbiased covariance, (d, d) float64.
 
     Raises:
-      ValueError: fewer than 2 vectors were seen.
+      ValueError: there are fewer than 2 vectors.
     """
     if self.count < 2:
       raise ValueError(
@@ -80,13 +80,13 @@ class Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-  """|mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((AB)^(1/2)).
+  """Returns |mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((AB)^(1/2)).
 
-  With R = A^(1/2), AB has the eigenvalues of the symmetric RBR, so that no
-  general matrix root is needed.
+  A and B are the covariances.  With R = A^(1/2), AB has the eigenvalues of the
+  symmetric matrix RBR, so no root of a general matrix is needed.
 
   Raises:
-    ValueError: feature widths differ, or fewer than 2 vectors on a side.
+    ValueError: the feature widths differ, or a side has fewer than 2 vectors.
   """
   if a.mean.shape != b.mean.shape:
     raise ValueError(
@@ -97,8 +97,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
   fewest = min(a.count, b.count)
   if fewest < a.mean.size:
     logging.warning(
-        "Fréchet distance from %d samples of width %d: the covariance is"
-        " singular and the distance biased; compare only equal counts",
+        "Frechet distance from %d samples of width %d: the covariance is"
+        " singular and the distance biased; compare only distances from equal"
+        " counts",
         fewest,
         a.mean.size,
     )
@@ -108,4 +109,4 @@ def frechet_distance(a: Moments, b: Moments) -> float:
   trace_root = np.sqrt(np.clip(product, 0, None)).sum()
   difference = a.mean - b.mean
   distance = difference @ difference + np.trace(cov_a + cov_b) - 2 * trace_root
-  return max(float(distance), 0.0)  # rounding alone can make it negative
+  return max(float(distance), 0.0)  # rounding can make it negative

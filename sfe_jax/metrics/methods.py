@@ -1,7 +1,10 @@
-"""What is evaluated: ways to invert and edit pictures, behind one interface."""
+"""Methods that can be evaluated, behind one interface."""
 
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 import jax
 import numpy as np
@@ -9,70 +12,75 @@ import numpy as np
 from sfe_jax import pipeline
 from sfe_jax.architecture import Models, Variables
 from sfe_jax.directions import Registry, families
+from sfe_jax.editor import OPTIONAL, Editor
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
-from sfe_jax.storage import images
+from sfe_jax.models.e4e import E4E
+from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import images, weights
 
-if TYPE_CHECKING:
-  from sfe_jax.editor import Editor
+SFE, ENCODER = "sfe", "e4e"
+METHODS = (SFE, ENCODER)
 
 
 class Method(Protocol):
-  """Inverts and edits pictures, which are uint8 (n, size, size, 3).
+  """Inverts and edits pictures: uint8 arrays (n, size, size, 3).
 
   Attributes:
-    size: of the pictures.
+    size: height and width of the pictures in pixels.
   """
 
   size: int
 
   def encode(self, pictures: np.ndarray) -> Any:
-    """All that reconstructions and edits of these pictures need."""
+    """Returns the method's code: all that it needs to invert or edit these."""
 
   def reconstruct(self, code: Any) -> np.ndarray:
-    """The inversion, as pictures."""
+    """Returns the inversions, uint8 (n, size, size, 3)."""
 
   def edit(self, code: Any, name: str, strength: float) -> np.ndarray:
-    """The pictures edited by a direction."""
+    """Returns the pictures edited along direction `name`, in uint8."""
 
 
 class StyleFeatureEditor:
-  """The project's editor, whole or without some networks."""
+  """The paper's method, complete or with some networks left out."""
 
-  def __init__(self, editor: "Editor"):
+  def __init__(self, editor: Editor):
     self.size = editor.resolution
     self._editor = editor
 
   def encode(self, pictures: np.ndarray) -> pipeline.Inversion:
-    """Equations 1-3."""
+    """Inverts pictures (equations 1-3)."""
     return self._editor.invert(pictures)
 
   def reconstruct(self, code: pipeline.Inversion) -> np.ndarray:
-    """The inversion, as pictures."""
+    """Returns the inversions, uint8 (n, size, size, 3)."""
     return _pictures(self._editor.reconstruct(code))
 
   def edit(
       self, code: pipeline.Inversion, name: str, strength: float
   ) -> np.ndarray:
-    """Equations 5-7."""
+    """Edits along one direction (equations 5-7)."""
     return _pictures(self._editor.edit(code, {name: strength}).image)
 
 
 class EncoderAlone:
-  """G(E(x)) and G(E(x) + edit): e4e without the Inverter."""
+  """The encoder E without the Inverter: G(E(x)) and G(E(x) + edit)."""
 
   def __init__(self, models: Models, variables: Variables, registry: Registry):
     """Takes the networks.
 
     Args:
-      models: generator and e4e.
+      models: only the generator and e4e are used.
       variables: their variables by name.
-      registry: edits by name.
+      registry: directions by name.
 
     Raises:
-      UserError: the two do not fit.
+      UserError: there is no e4e, or it does not fit the generator.
     """
     g, e = models.generator, models.e4e
+    if e is None:
+      raise UserError("the encoder cannot be evaluated without network e4e")
     if (g.styles, g.w_dim) != (e.styles, e.w_dim):
       raise UserError(
           f"generator and e4e do not fit: latents of {g.styles} x {g.w_dim}"
@@ -81,51 +89,100 @@ class EncoderAlone:
     self.size = g.resolution
     self._variables = variables
     self._registry = registry
-    self._encode = jax.jit(functools.partial(_encode, models))
-    self._decode = jax.jit(functools.partial(_decode, models))
+    self._encode = jax.jit(functools.partial(_encode, e))
+    self._decode = jax.jit(functools.partial(_decode, g))
     self._apply = jax.jit(families.apply)
 
   def encode(self, pictures: np.ndarray) -> jax.Array:
-    """E(x): latents (n, styles, w_dim)."""
+    """Returns E(x): latents (n, styles, w_dim)."""
     return self._encode(self._variables, pictures)
 
   def reconstruct(self, code: jax.Array) -> np.ndarray:
-    """G(E(x))."""
+    """Returns G(E(x)), uint8 (n, size, size, 3)."""
     return _pictures(self._decode(self._variables, code))
 
   def edit(self, code: jax.Array, name: str, strength: float) -> np.ndarray:
-    """G(E(x) + edit)."""
+    """Returns G(E(x) + edit), uint8 (n, size, size, 3)."""
     strengths = np.full(len(code), strength, np.float32)
     edit = self._apply(self._registry.get(name), code, strengths)
     moved = code + edit.w_offset
     return _pictures(self._decode(self._variables, moved, edit.style_offset))
 
 
-def _encode(
-    models: Models, variables: Variables, pictures: jax.Array
-) -> jax.Array:
-  images = layers.to_float(pictures)
-  return pipeline.encode(models.e4e, variables["e4e"], images)
+def networks(method: str, without: Sequence[str] = ()) -> list[str]:
+  """Names of the networks that a method reads from its weight folder.
+
+  Args:
+    method: one of METHODS.
+    without: optional networks that SFE leaves out.
+  """
+  if method == ENCODER:
+    return ["generator", "e4e"]
+  optional = [name for name in OPTIONAL if name not in without]
+  return ["generator", "inverter", *optional]
+
+
+def load(
+    method: str,
+    folder: str | os.PathLike,
+    registry: Registry,
+    *,
+    without: Sequence[str] = (),
+    domain: str | None = None,
+    batch_size: int = 1,
+) -> Method:
+  """Reads a method's networks.
+
+  Args:
+    method: one of METHODS.
+    folder: weight folder.
+    registry: directions by name.
+    without: optional networks that SFE leaves out.
+    domain: table of directions, see `Editor.load`.
+    batch_size: pictures per batch.
+
+  Raises:
+    UserError: a network is missing, damaged or does not fit the others.
+  """
+  if method == SFE:
+    return StyleFeatureEditor(
+        Editor.load(
+            folder,
+            without=tuple(without),
+            domain=domain,
+            batch_size=batch_size,
+        )
+    )
+  folder = pathlib.Path(folder)
+  generator, g = weights.read(folder / "generator", Generator)
+  e4e, e = weights.read(folder / "e4e", E4E)
+  models = Models(cast(Generator, generator), None, None, cast(E4E, e4e))
+  return EncoderAlone(models, {"generator": g, "e4e": e}, registry)
+
+
+def _encode(e4e: E4E, variables: Variables, pictures: jax.Array) -> jax.Array:
+  return pipeline.encode(e4e, variables["e4e"], layers.to_float(pictures))
 
 
 def _decode(
-    models: Models,
+    generator: Generator,
     variables: Variables,
     w_plus: jax.Array,
     style_offset: jax.Array | None = None,
 ) -> jax.Array:
-  return models.generator.apply(
+  image = generator.apply(
       variables["generator"], w_plus, style_offset, method="synthesize"
   )
+  return cast(jax.Array, image)
 
 
 def _pictures(x: jax.Array) -> np.ndarray:
-  """As they would be saved.
+  """Rounds float [-1, 1] to uint8, as saved files are.
 
   Raises:
-    UserError: a pixel is not finite, which would be saved as black.
+    UserError: a pixel is NaN or infinite, which would become black.
   """
-  x = np.asarray(x)
-  if not np.isfinite(x).all():
+  pixels = np.asarray(x)
+  if not np.isfinite(pixels).all():
     raise UserError("the networks give NaN or infinity; check the weights")
-  return images.to_uint8(x)
+  return images.to_uint8(pixels)

@@ -1,34 +1,32 @@
-"""How methods are measured on pictures: inversion, and editing by labels.
+"""Evaluation protocols on pictures: inversion quality, and editing FID.
 
-Nothing holds a whole set: pictures pass in batches, and Frechet distances are
-of running moments.  A picture is compared with what was made of itself, so no
-order of files matters.
+Pictures pass in batches and Frechet distances use running moments, so that no
+set of pictures is held in memory.  Every picture is compared with its own
+inversion, so the order of the files does not matter.
 """
 
+import contextlib
 import itertools
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from sfe_jax.errors import UserError
-from sfe_jax.measures.frechet import frechet_distance
+from sfe_jax.measures.frechet import Moments, frechet_distance
 from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
-from sfe_jax.storage import labels
 from sfe_jax.storage.images import Pictures
-
-_ATTRIBUTE = re.compile(r"([^<>]+?)\s*(?:([<>])\s*(\S+))?")
 
 
 def batches(
     items: Iterable[np.ndarray], size: int
 ) -> Iterator[tuple[np.ndarray, int]]:
-  """Stacks of `size` items, and how many of them count.
+  """Yields stacks of `size` items and how many of the items are real.
 
-  The last stack is filled up with its last item, so that one shape compiles.
+  The last stack is padded with its last item, so that networks compile for one
+  shape only.
   """
   items = iter(items)
   while chunk := list(itertools.islice(items, size)):
@@ -39,16 +37,19 @@ def batches(
 class Means:
   """Means and standard errors of values that arrive in batches."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._values: dict[str, list[np.ndarray]] = {}
 
-  def add(self, values: dict[str, np.ndarray], count: int) -> None:
-    """Adds the first `count` of each."""
+  def add(self, values: Mapping[str, np.ndarray], count: int) -> None:
+    """Adds the first `count` of the (n,) values of every name."""
     for key, value in values.items():
       self._values.setdefault(key, []).append(value[:count])
 
   def result(self) -> dict[str, Any]:
-    """{name: mean, ..., "standard_errors": {name: error}}."""
+    """Returns {name: mean, ..., "standard_errors": {name: error}}.
+
+    The standard error of a single value is None.
+    """
     values = {k: np.concatenate(v) for k, v in self._values.items()}
     return {
         **{k: float(v.mean()) for k, v in values.items()},
@@ -59,21 +60,25 @@ class Means:
     }
 
 
-class _Clock:
-  """Seconds per picture, without the first batch, which compiles."""
+class _Stopwatch:
+  """Measures seconds per picture; the first batch, which compiles, is left out.
 
-  def __init__(self, batch_size: int):
+  What is timed must return NumPy arrays, so that the device has finished.
+  """
+
+  def __init__(self, batch_size: int) -> None:
     self._batch_size = batch_size
     self._seconds: list[float] = []
 
-  def __call__(self, function: Callable[[], np.ndarray]) -> np.ndarray:
+  @contextlib.contextmanager
+  def batch(self) -> Iterator[None]:
+    """Times the block, which processes one batch."""
     start = time.perf_counter()
-    out = function()
+    yield
     self._seconds.append(time.perf_counter() - start)
-    return out
 
   def result(self) -> float | None:
-    """Median over batches; None where one batch was all."""
+    """Median over the batches; None if there was only one."""
     if len(self._seconds) < 2:
       return None
     return float(np.median(self._seconds[1:])) / self._batch_size
@@ -82,18 +87,27 @@ class _Clock:
 def inversion(
     method: Method, judge: Judge, pictures: Pictures, batch_size: int
 ) -> dict[str, Any]:
-  """How close inversions are, each to its picture and all to all (FID).
+  """Inversion quality: distances to the pictures, and FID (paper, table 1).
+
+  Args:
+    method: inverts the pictures.
+    judge: measures the inversions.
+    pictures: the test set.
+    batch_size: pictures per batch.
 
   Returns:
-    Means of `Judge.compare`, and "fid", which is None for a single picture.
+    "count" of pictures, the means and standard errors of `Judge.compare`,
+    "fid" between pictures and inversions (None for a single picture), and
+    "seconds_per_picture" (None for a single batch).
 
   Raises:
     UserError: no picture can be read.
   """
-  clock, means = _Clock(batch_size), Means()
+  stopwatch, means = _Stopwatch(batch_size), Means()
   real, inverted = judge.moments(), judge.moments()
   for batch, count in batches(pictures, batch_size):
-    out = clock(lambda x=batch: method.reconstruct(method.encode(x)))
+    with stopwatch.batch():
+      out = method.reconstruct(method.encode(batch))
     means.add(judge.compare(out, batch), count)
     real.update(judge.features(batch)[:count])
     inverted.update(judge.features(out)[:count])
@@ -104,93 +118,64 @@ def inversion(
       "count": real.count,
       **means.result(),
       "fid": fid,
-      "seconds_per_picture": clock.result(),
+      "seconds_per_picture": stopwatch.result(),
   }
-
-
-def divide(
-    table: labels.Table, files: Sequence[str], attribute: str
-) -> np.ndarray:
-  """Which of some files have an attribute: (files,) bool.
-
-  Args:
-    table: labels of at least these files.
-    files: paths.
-    attribute: a column of 0 and 1, "COLUMN>NUMBER" or "COLUMN<NUMBER", or
-      "COLUMN=TEXT" of a category.
-
-  Raises:
-    UserError: no such column, one of numbers without a threshold, or a file
-      without labels.
-  """
-  match = _ATTRIBUTE.fullmatch(attribute.strip())
-  name, sign, number = match.groups() if match else (attribute, None, None)
-  places = {
-      output: (column, span.start + i)
-      for column, span in labels.spans(table.schema)
-      for i, output in enumerate(column.outputs)
-  }
-  if name not in places:
-    raise UserError(
-        f"--attribute {attribute}: {table.path} has no column {name!r} that"
-        f" divides pictures; it has {', '.join(places)}"
-    )
-  column, place = places[name]
-  try:
-    threshold = float(number) if number else 0.5
-  except ValueError:
-    threshold = np.nan
-  if np.isnan(threshold) or (column.kind == labels.CONTINUOUS and not sign):
-    raise UserError(
-        f"--attribute {attribute}: write a threshold, e.g."
-        f" '{name}>{column.mean:.3g}'"
-    )
-  # Standardised and rounded as the labels are, so that equal stays equal.
-  threshold = np.float32((threshold - column.mean) / column.std)
-  values = table.of(files)[:, place]
-  return values < threshold if sign == "<" else values > threshold
 
 
 def editing(
     method: Method,
     judge: Judge,
-    with_it: Pictures,
-    without_it: Pictures,
+    compared: Pictures,
+    edited: Pictures,
     name: str,
     strength: float,
     batch_size: int,
 ) -> dict[str, Any]:
   """Editing FID (paper, section 4.3).
 
-  A strength above 0 adds the attribute: pictures without it, B, are edited to
-  B' and compared with those that have it, A.  Below 0 it is removed: B are
-  those that have it, A those that do not.
+  If the edit adds an attribute, `compared` are the pictures that have it and
+  `edited` those that lack it; if the edit removes it, the other way round.
+
+  Args:
+    method: edits the pictures.
+    judge: provides the features.
+    compared: pictures that stay as they are.
+    edited: pictures that are edited.
+    name: direction of the edit.
+    strength: strength of the edit.
+    batch_size: pictures per batch.
+
+  Returns:
+    "count_compared" and "count_edited"; "fid" between `compared` and the edited
+    pictures; "fid_unedited" between `compared` and `edited` before the edit;
+    "seconds_per_picture" (None for a single batch).
 
   Raises:
-    UserError: fewer than 2 pictures on a side, or a strength of 0.
+    UserError: one of the sets has fewer than 2 readable pictures.
   """
-  if not strength:
-    raise UserError(f"--edit {name}=0 changes nothing; give a strength")
-  kept, changed = with_it, without_it
-  if strength < 0:
-    kept, changed = changed, kept
-  clock, (a, b, edited) = _Clock(batch_size), (judge.moments() for _ in "ABC")
-  for batch, count in batches(kept, batch_size):
-    a.update(judge.features(batch)[:count])
-  for batch, count in batches(changed, batch_size):
-    out = clock(lambda x=batch: method.edit(method.encode(x), name, strength))
-    b.update(judge.features(batch)[:count])
-    edited.update(judge.features(out)[:count])
-  for moments, what in ((a, "to compare with"), (b, "to edit")):
-    if moments.count < 2:
-      raise UserError(
-          "a Frechet distance needs at least 2 pictures of each kind, got"
-          f" {moments.count} {what}"
-      )
+  stopwatch = _Stopwatch(batch_size)
+  kept, before, after = (judge.moments() for _ in range(3))
+  for batch, count in batches(compared, batch_size):
+    kept.update(judge.features(batch)[:count])
+  _check_count(kept, "to compare with")
+  for batch, count in batches(edited, batch_size):
+    with stopwatch.batch():
+      out = method.edit(method.encode(batch), name, strength)
+    before.update(judge.features(batch)[:count])
+    after.update(judge.features(out)[:count])
+  _check_count(before, "to edit")
   return {
-      "count_compared": a.count,
-      "count_edited": b.count,
-      "fid": frechet_distance(a, edited),
-      "fid_unedited": frechet_distance(a, b),
-      "seconds_per_picture": clock.result(),
+      "count_compared": kept.count,
+      "count_edited": before.count,
+      "fid": frechet_distance(kept, after),
+      "fid_unedited": frechet_distance(kept, before),
+      "seconds_per_picture": stopwatch.result(),
   }
+
+
+def _check_count(moments: Moments, what: str) -> None:
+  if moments.count < 2:
+    raise UserError(
+        "a Frechet distance needs at least 2 pictures of each kind, got"
+        f" {moments.count} {what}"
+    )

@@ -1,18 +1,20 @@
-r"""Markdown tables of what `python -m sfe_jax.evaluate` measured.
+r"""Prints reports of `python -m sfe_jax.evaluate` as Markdown tables.
 
-  python -m sfe_jax.metrics.tables *.json
+  python -m sfe_jax.metrics.tables FILE.json [FILE.json ...]
 
-Files of one --name share a row.  Numbers that were not measured alike (another
-number of pictures, another network that measures) are refused, not mixed.
+Reports with the same --name share a row.  Numbers of one column must have been
+measured alike: on the same pictures or drawn faces, with the same evaluation
+networks.  Otherwise the files are refused.
 """
 
-import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sfe_jax import command_line
 from sfe_jax.errors import UserError
+from sfe_jax.storage import atomic
 
 _QUALITY = "Inversion and editing quality"
 _UNEDITED = "no edit"
@@ -29,16 +31,27 @@ _TRUTH = {
     "l2": "L2 to the true edited picture",
     "l2_changed": "L2 to the true edited picture, where it differs",
     "perceptual": "Perceptual distance to the true edited picture",
-    "identity": "Identity beside the true edited picture",
+    "identity": "Identity similarity to the true edited picture",
 }
 _STRENGTH = "Strength, and its effect in % of the true change"
-# What must be the same of all numbers in a column.
+_SIGNS = {"adds": "+", "removes": "-"}
+# Entries of a report that must be equal for all numbers of a column.
 _BASIS = ("size", "measures", "networks", "seed", "count")
-_ALIKE = 0.01  # numbers that do not depend on the method: rounding apart
+# Numbers without an edit do not depend on the method; they may differ by this
+# relative rounding error.
+_ROUNDING = 0.01
 
 
 class Cell(NamedTuple):
-  """One number, where it stands, and what it rests on."""
+  """One number of a table.
+
+  Attributes:
+    table: title of the table.
+    row: name of the row.
+    column: name of the column.
+    text: the number as printed.
+    basis: what must be equal for all numbers of the column.
+  """
 
   table: str
   row: str
@@ -47,8 +60,8 @@ class Cell(NamedTuple):
   basis: dict[str, Any]
 
 
-def cells(document: dict[str, Any]) -> Iterator[Cell]:
-  """All numbers of one report."""
+def cells(document: Mapping[str, Any]) -> Iterator[Cell]:
+  """Yields all numbers of one report."""
   name, results = document["name"], document["results"]
   basis = {key: document[key] for key in _BASIS if key in document}
   if document["protocol"] == "inversion":
@@ -58,8 +71,7 @@ def cells(document: dict[str, Any]) -> Iterator[Cell]:
         yield Cell(_QUALITY, name, title, number(results[key]), basis)
   elif document["protocol"] == "editing":
     edit = document["edit"]
-    sign = "+" if edit["strength"] > 0 else "-"
-    column = f"FID {edit['attribute']} ({sign})"
+    column = f"FID {edit['attribute']} ({_SIGNS[edit['effect']]})"
     basis["count"] = [results["count_compared"], results["count_edited"]]
     basis["files"] = document["pictures"]["files"]
     for row, key in ((_UNEDITED, "fid_unedited"), (name, "fid")):
@@ -69,55 +81,53 @@ def cells(document: dict[str, Any]) -> Iterator[Cell]:
       yield from _truth_cells(name, attribute, values, basis)
 
 
-def _truth_cells(name, attribute, values, basis) -> Iterator[Cell]:
+def _truth_cells(
+    name: str,
+    attribute: str,
+    values: Mapping[str, Any],
+    basis: dict[str, Any],
+) -> Iterator[Cell]:
   rows = {_UNEDITED: "input", name: "edit", f"{name}, truth inverted": "floor"}
   for key, table in _TRUTH.items():
     for row, kind in rows.items():
       if key in values[kind]:
         text = number(values[kind][key])
         yield Cell(table, row, attribute, text, basis)
-  effect = values["effect"]
   text = f"{values['strength']:.2f}"
-  text += "" if effect is None else f" ({100 * effect:.0f} %)"
+  if values["effect"] is not None:
+    text += f" ({100 * values['effect']:.0f} %)"
   yield Cell(_STRENGTH, name, attribute, text, basis)
 
 
 def number(value: float) -> str:
-  """Three digits."""
+  """Formats a number with three significant digits."""
   return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
-def markdown(documents: dict[str, dict[str, Any]]) -> str:
-  """Tables of some reports.
+def markdown(documents: Mapping[str, Mapping[str, Any]]) -> str:
+  """Formats reports as Markdown tables.
 
   Args:
     documents: reports by the name of their file.
 
   Raises:
-    UserError: two reports measure differently, or the same.
+    UserError: two reports were not measured alike, or they have different
+      numbers for one cell.
   """
   tables: dict[str, dict[str, dict[str, str]]] = {}
-  columns: dict[str, dict[str, tuple[str, dict]]] = {}
+  columns: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {}
   for file, document in documents.items():
     for cell in cells(document):
-      first, basis = columns.setdefault(cell.table, {}).setdefault(
+      first = columns.setdefault(cell.table, {}).setdefault(
           cell.column, (file, cell.basis)
       )
-      for key in basis.keys() | cell.basis.keys():
-        if basis.get(key) != cell.basis.get(key):
-          raise UserError(
-              f"{first} and {file} are not measured alike: {key} is"
-              f" {basis.get(key)} and {cell.basis.get(key)}"
-          )
+      _check_alike(first, (file, cell.basis))
       row = tables.setdefault(cell.table, {}).setdefault(cell.row, {})
       known = row.setdefault(cell.column, cell.text)
-      shared = cell.row == _UNEDITED and math.isclose(
-          float(known), float(cell.text), rel_tol=_ALIKE
-      )
-      if known != cell.text and not shared:
+      if known != cell.text and not _is_rounding(cell, known):
         raise UserError(
-            f"{file}: {cell.row!r} has another number for {cell.column!r}"
-            " already; evaluate with another --name"
+            f"{file}: {cell.row!r} already has another number in column"
+            f" {cell.column!r}; evaluate with another --name"
         )
   return "\n".join(
       _table(title, rows, list(columns[title]))
@@ -125,7 +135,28 @@ def markdown(documents: dict[str, dict[str, Any]]) -> str:
   )
 
 
-def _table(title: str, rows: dict[str, dict], columns: list[str]) -> str:
+def _check_alike(
+    first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]
+) -> None:
+  """Raises UserError if two files measured one column differently."""
+  (file_a, a), (file_b, b) = first, second
+  for key in sorted(a.keys() | b.keys()):
+    if a.get(key) != b.get(key):
+      raise UserError(
+          f"{file_a} and {file_b} were not measured alike: {key} is"
+          f" {a.get(key)} and {b.get(key)}"
+      )
+
+
+def _is_rounding(cell: Cell, known: str) -> bool:
+  return cell.row == _UNEDITED and math.isclose(
+      float(known), float(cell.text), rel_tol=_ROUNDING
+  )
+
+
+def _table(
+    title: str, rows: Mapping[str, Mapping[str, str]], columns: list[str]
+) -> str:
   columns = sorted(columns, key=lambda name: name == _SECONDS)
   names = sorted(rows, key=lambda name: name != _UNEDITED)
   lines = [["", *columns], ["---"] * (len(columns) + 1)]
@@ -134,32 +165,34 @@ def _table(title: str, rows: dict[str, dict], columns: list[str]) -> str:
   return f"{title}:\n\n{body}"
 
 
-def main(files: Sequence[str]) -> int:
-  """Prints tables of report files; returns the exit code."""
-  documents = {}
-  try:
-    if not files:
-      raise UserError("name the files that python -m sfe_jax.evaluate wrote")
-    for file in files:
-      documents[file] = _read(file)
-    sys.stdout.write(markdown(documents))
-  except UserError as error:
-    sys.stderr.write(f"error: {error}\n")
-    return 2
-  return 0
+def read(file: str) -> dict[str, Any]:
+  """Reads one report.
 
-
-def _read(file: str) -> dict[str, Any]:
+  Raises:
+    UserError: the file is missing or is not a report.
+  """
+  document = atomic.read_json(file)
   try:
-    with open(file, encoding="utf-8") as text:
-      document = json.load(text)
     list(cells(document))
-  except OSError as error:
-    raise UserError(f"{file}: {error.strerror}") from error
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise UserError(f"{file} is no report of sfe_jax.evaluate") from error
+    raise UserError(
+        f"{file} is not a report of this version of sfe_jax.evaluate"
+    ) from error
   return document
 
 
+def define_flags() -> None:
+  """Defines nothing: the program takes files only."""
+
+
+def main(argv: Sequence[str]) -> int:
+  """Prints tables of the report files argv[1:]; returns the exit code."""
+  if len(argv) < 2:
+    raise UserError("name report files of sfe_jax.evaluate; --help shows how")
+  documents = {file: read(file) for file in argv[1:]}
+  sys.stdout.write(markdown(documents))
+  return 0
+
+
 if __name__ == "__main__":
-  sys.exit(main(sys.argv[1:]))
+  command_line.run(main, define_flags, positional=True)

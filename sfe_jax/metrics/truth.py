@@ -1,7 +1,8 @@
 """Editing error against the true edited picture, on drawn faces.
 
-Of a face both pictures are drawn, before and after one attribute changed.  The
-method edits the first by the direction of that name; the second is the truth.
+A drawn face is drawn twice, before and after one attribute changed.  The method
+edits the first picture along the direction of the attribute's name; the second
+picture is the true result.
 """
 
 import itertools
@@ -18,8 +19,8 @@ from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
 from sfe_jax.metrics.protocols import Means, batches
 
-# Value before and after.
-CHANGES = {
+# Attribute: its value before and after the change.
+CHANGES: Mapping[str, tuple[float, float]] = {
     "smile": (0.1, 0.9),
     "glasses": (0, 1),
     "age": (25, 65),
@@ -28,20 +29,24 @@ CHANGES = {
     "gender": (0.15, 0.85),
     "yaw": (-0.4, 0.4),
 }
-CALIBRATION = 64
-_BEYOND = 1.5  # times the range that a direction is said to be useful in
-_STEPS = 6  # from 0 to each end
+CALIBRATION = 64  # pairs from which a strength is found
+_BEYOND = 1.5  # strengths are tried up to this multiple of the useful range
+_STEPS = 6  # strengths tried between 0 and each end
 
 
 def pairs(attribute: str, seed: int, size: int) -> Iterator[np.ndarray]:
-  """Drawn faces before and after a change: uint8 (2, size, size, 3), endless.
+  """Draws faces before and after a change, without end.
 
-  Faces in the domain only, without those that hide the change.
+  Faces are drawn without extras (masks, hands, ...); faces in which the change
+  cannot be seen are left out.
 
   Args:
     attribute: one of CHANGES.
-    seed: of all faces.
-    size: in pixels.
+    seed: random seed of all faces.
+    size: height and width in pixels.
+
+  Yields:
+    uint8 (2, size, size, 3): before, after.
   """
   for index in itertools.count():
     face = drawn_faces.sample(seed, index).replace(extra="none")
@@ -54,20 +59,23 @@ def pairs(attribute: str, seed: int, size: int) -> Iterator[np.ndarray]:
 
 
 def check_size(size: int) -> None:
-  """Raises UserError where faces are not drawn in a size."""
+  """Raises UserError if faces cannot be drawn at `size` pixels."""
   if not SIZES[0] <= size <= SIZES[1]:
     raise UserError(
-        f"faces are drawn at {SIZES[0]} to {SIZES[1]} px, the generator makes"
-        f" pictures of {size} px"
+        f"faces are drawn at {SIZES[0]} to {SIZES[1]} px, but the generator"
+        f" makes pictures of {size} px"
     )
 
 
-def grid(low: float | None, high: float | None) -> list[float]:
-  """Strengths to try: beyond the useful range, through 0.
+def candidates(low: float | None, high: float | None) -> list[float]:
+  """Strengths to try: beyond both ends of the useful range, with 0.
 
   Args:
-    low: its end, -3 where it is not known.
-    high: its end, 3 where it is not known.
+    low: lower end of the useful range; None is taken as -3.
+    high: upper end of the useful range; None is taken as 3.
+
+  Returns:
+    Strengths in ascending order.
   """
   low = _BEYOND * min(-3.0 if low is None else low, 0.0)
   high = _BEYOND * max(3.0 if high is None else high, 0.0)
@@ -78,14 +86,16 @@ def grid(low: float | None, high: float | None) -> list[float]:
 def solve(
     strengths: Sequence[float], effects: Sequence[float], target: float
 ) -> float:
-  """The smallest strength whose effect is `target`, by linear interpolation.
-
-  Where none has it: of the given ones that whose effect is nearest.
+  """Finds the strength with a given effect by linear interpolation.
 
   Args:
-    strengths: ascending.
-    effects: of each.
-    target: effect that is wanted.
+    strengths: strengths that were tried, ascending.
+    effects: effect of each.
+    target: the effect to reach.
+
+  Returns:
+    The strength nearest to 0 whose effect is `target`; if there is none, the
+    tried strength with the nearest effect.
   """
   found = []
   ends = itertools.pairwise(zip(strengths, effects))
@@ -95,7 +105,7 @@ def solve(
       found.append(s0 + share * (s1 - s0))
   if found:
     return float(min(found, key=abs))
-  return float(strengths[np.argmin(np.abs(np.subtract(effects, target)))])
+  return float(strengths[int(np.argmin(np.abs(np.subtract(effects, target))))])
 
 
 def calibrate(
@@ -106,18 +116,18 @@ def calibrate(
     strengths: Sequence[float],
     batch_size: int,
 ) -> float:
-  """The strength at which edits change the attribute's score as the truth does.
+  """Finds the strength whose effect on the attribute's score is the true one.
 
-  Changes are from the picture's own score, not from its inversion's: what an
-  inversion loses of the attribute is the method's to make up.
+  Effects are differences to the score of the original picture, not of its
+  inversion: inversion loss counts against the method.
 
   Args:
-    method: edits.
-    judge: has the score.
-    attribute: also the direction's name.
-    drawn: pairs.
-    strengths: to try, ascending.
-    batch_size: pictures that run together.
+    method: edits the pictures.
+    judge: computes the score of the attribute.
+    attribute: name of the attribute and of the direction.
+    drawn: pairs (2, size, size, 3).
+    strengths: strengths to try, ascending.
+    batch_size: pictures per batch.
   """
   target, effects = 0.0, np.zeros(len(strengths))
   for batch, count in batches(drawn, batch_size):
@@ -128,7 +138,7 @@ def calibrate(
       out = method.edit(code, attribute, strength)
       after = judge.scores(out, attribute)[:count]
       effects[i] += (after - before).sum()
-  return solve(strengths, effects, target)
+  return solve(strengths, effects.tolist(), float(target))
 
 
 def measure(
@@ -139,21 +149,23 @@ def measure(
     strength: float,
     batch_size: int,
 ) -> dict[str, Any]:
-  """Errors against the true picture.
+  """Measures errors against the true pictures for one attribute.
 
   Args:
-    method: edits.
-    judge: measures.
-    attribute: also the direction's name.
-    drawn: pairs.
-    strength: of the edit.
-    batch_size: pictures that run together.
+    method: edits the pictures.
+    judge: measures the pictures.
+    attribute: name of the attribute and of the direction.
+    drawn: pairs (2, size, size, 3).
+    strength: strength of the edit.
+    batch_size: pictures per batch.
 
   Returns:
-    "edit" (the method's), "input" (no edit) and "floor" (the method's inversion
-    of the true picture), each with the means of `Judge.compare` and l2_changed,
-    l2 where the true pictures differ; "effect": the part of the true change of
-    the attribute's score that edits reach, None without such a score.
+    Three sets of errors: "edit" (the edited picture), "input" (the picture
+    before the change, i.e. no edit) and "floor" (the method's inversion of the
+    true picture).  Each holds the means and standard errors of `Judge.compare`
+    and of "l2_changed", the mean squared error over the pixels that the true
+    change alters.  "effect" is the change of the attribute's score divided by
+    its true change, None if no network scores the attribute.
   """
   scored = attribute in judge.outputs
   sets = {name: Means() for name in ("edit", "input", "floor")}
@@ -184,12 +196,12 @@ def measure(
 
 
 def _l2_where(where: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Mean squared error of [-1, 1] over the pixels in `where`: (n,)."""
+  """Mean squared error of [-1, 1] over the pixels in `where`: (n,) float64."""
   squares = (((x - y.astype(np.float64)) / 127.5) ** 2).mean(-1)
   return (squares * where).sum((1, 2)) / where.sum((1, 2))
 
 
-def evaluate(
+def measure_all(
     method: Method,
     judge: Judge,
     strengths: Mapping[str, float | None],
@@ -199,17 +211,21 @@ def evaluate(
     seed: int,
     batch_size: int,
 ) -> dict[str, dict[str, Any]]:
-  """Measures edits of some attributes, each at the effect of the true change.
+  """Measures edits of several attributes, see `measure`.
 
   Args:
-    method: edits.
-    judge: measures.
-    strengths: by attribute, of CHANGES and also the direction's name; None is
-      found on CALIBRATION pairs before those that are measured.
-    ranges: in which strengths are useful, see `grid`.
-    count: pairs that are measured.
-    seed: of the faces.
-    batch_size: pictures that run together.
+    method: edits the pictures.
+    judge: measures the pictures.
+    strengths: strength by attribute, which is also the direction's name.  For
+      None the strength is found on CALIBRATION pairs that are not measured.
+    ranges: useful strengths by attribute, see `candidates`.
+    count: pairs to measure per attribute.
+    seed: random seed of the faces.
+    batch_size: pictures per batch.
+
+  Returns:
+    By attribute: the attribute's values "from" and "to", "strength",
+    "calibrated" (whether the strength was found), and the results of `measure`.
 
   Raises:
     UserError: a strength is None and no network scores the attribute.
@@ -217,28 +233,37 @@ def evaluate(
   for attribute, strength in strengths.items():
     if strength is None and attribute not in judge.outputs:
       raise UserError(
-          f"no perception network at hand scores {attribute}, so its strength"
-          f" cannot be found; give it with --edit {attribute}=STRENGTH"
+          f"no perception network scores {attribute}, so its strength cannot be"
+          f" found; give it with --edit {attribute}=STRENGTH"
       )
   results = {}
   for attribute, strength in strengths.items():
     drawn = pairs(attribute, seed, method.size)
-    # Taken in any case: the same pairs are measured however it is found.
+    # These pairs are skipped even if the strength is given, so that the same
+    # pairs are measured in both cases.
     calibration = list(itertools.islice(drawn, CALIBRATION))
-    if found := strength is None:
-      tried = grid(*ranges[attribute])
+    calibrated = strength is None
+    if strength is None:
       strength = calibrate(
-          method, judge, attribute, calibration, tried, batch_size
+          method,
+          judge,
+          attribute,
+          _with_bar(calibration, f"{attribute}: strength", CALIBRATION),
+          candidates(*ranges[attribute]),
+          batch_size,
       )
-    measured = tqdm.tqdm(
-        itertools.islice(drawn, count),
-        attribute, count, unit="pair", disable=None,
-    )
+    measured = _with_bar(itertools.islice(drawn, count), attribute, count)
     results[attribute] = {
         "from": CHANGES[attribute][0],
         "to": CHANGES[attribute][1],
         "strength": strength,
-        "calibrated": found,
+        "calibrated": calibrated,
         **measure(method, judge, attribute, measured, strength, batch_size),
     }
   return results
+
+
+def _with_bar(
+    drawn: Iterable[np.ndarray], title: str, count: int
+) -> Iterable[np.ndarray]:
+  return tqdm.tqdm(drawn, title, count, unit="pair", disable=None)
