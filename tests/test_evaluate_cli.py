@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def editor(folder):
   """Compiled once, for the command line and for what it is compared with."""
-  return Editor.load(folder, batch_size=2)
+  return Editor.load(folder, domain="faces", batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,8 @@ def run(folder, editor, tmp_path, monkeypatch):
   monkeypatch.setattr(Editor, "load", load_once)
 
   def run(*argv):
-    argv = ("--weights", folder, "--out", "new/out.json", *argv)
+    argv = ("--domain", "faces", "--out", "new/out.json", *argv)
+    argv = ("--weights", folder, *argv)
     assert cli.run(evaluate, *argv) == 0
     return json.loads(pathlib.Path("new/out.json").read_text())
 
