@@ -308,6 +308,15 @@ def test_the_generators_shape_chooses_the_table(tmp_path):
   assert names(256) == names(1024, domain="none") == {"mine", "pca1"}
 
 
+def test_published_names_of_another_generator(tmp_path):
+  registry = Registry.of_weights(tmp_path, generator(256))
+  for name, domain in (("age", "faces"), ("Cube", "cars")):
+    with pytest.raises(UserError, match=f"which --domain {domain} offers"):
+      registry.get(name)
+  with pytest.raises(UserError, match="unknown direction 'eyes'; list them"):
+    registry.get("eyes")
+
+
 def test_a_fitted_direction_beside_a_published_one(tmp_path, caplog):
   folder = weights_folder(tmp_path)
   about = files.About("regression", "+ smiles", -2, 3, adds=("Smiling",))

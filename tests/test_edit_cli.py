@@ -384,7 +384,8 @@ def program(cwd, *argv):
 def test_exit_codes_and_imports(folder, editor, tmp_path):
   save(tmp_path / "in" / "a.png", tiny.pictures(1)[0])
   (tmp_path / "in" / "b.png").write_text("no picture")
-  argv = ["--weights", folder, "--dir", "in", "--format", "png"]
+  argv = ["--weights", folder, "--domain", "faces", "--dir", "in"]
+  argv += ["--format", "png"]
   done = program(tmp_path, *argv, "--edit", "age=20", "--edit", "smile=1")
   assert done.returncode == 1, done.stderr
   assert done.stdout.splitlines() == ["heavy: []"]

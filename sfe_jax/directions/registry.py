@@ -278,9 +278,20 @@ class Registry:
       return key
     close = difflib.get_close_matches(key, self._entries, 3)
     names = ", ".join(repr(self._entries[k].name) for k in close)
+    published = " or ".join(
+        f"--domain {domain}"
+        for domain, entries in TABLES.items()
+        if key in {labels.name_key(entry.name) for entry in entries}
+    )
     raise UserError(
         f"unknown direction {name!r}"
         + (f"; did you mean {names}?" if names else "")
+        + (
+            "; it is a published direction of another generator, which"
+            f" {published} offers nevertheless"
+            if published
+            else ""
+        )
         + "; list them all with `python -m sfe_jax.edit --list_edits"
         + f" --weights {self._folder}`"
     )
