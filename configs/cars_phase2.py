@@ -16,6 +16,7 @@ def get_config(variant: str = "") -> ConfigDict:
   c = ffhq_phase2.get_config(variant)
   c.edits.domain = "cars"
   if variant != "smoke":
+    c.edits.set = "paper"
     common.cars(c)
   else:
     c.model.delta_k = c.model.k + 2

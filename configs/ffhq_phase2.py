@@ -23,9 +23,10 @@ def get_config(variant: str = "") -> ConfigDict:
   c.init.inverter = ""  # workdir of phase 1 or weight folder
   c.edits = e = ConfigDict()
   e.domain = "faces"  # table of directions
-  e.set = "full"  # the set D; small for the ablation, user, or fitted: all
-  #                 that python -m sfe_jax.directions found
-  e.user = ()  # with set user: "NAME=POWER,POWER,..." each
+  e.set = "release"  # the set D: release, paper, small (ablation), fitted or
+  #                    user, see sfe_jax/directions/training_sets.py
+  e.user = ()  # with set user: "NAME=POWER,POWER,..." each; with set fitted:
+  #              names of the directions to use, none for all
   e.inversion = True  # False for the ablation "w/o inv loss"
   e.encoder = True  # False for "w/o E": Delta from the Inverter's w
   if variant == "official":

@@ -29,9 +29,10 @@ def get_config(variant: str = "") -> ConfigDict:
   c.init.inverter = "toy"  # workdir of phase 1 or weight folder
   c.edits = e = ConfigDict()
   e.domain = "none"  # table of directions
-  e.set = "fitted"  # the set D: all that sfe_jax.directions found; or user
-  e.user = ()  # with set fitted: only these, "NAME" each; with set user:
-  #              "NAME=POWER,POWER,..." each
+  e.set = "fitted"  # the set D: what sfe_jax.directions found; or user, see
+  #                   sfe_jax/directions/training_sets.py
+  e.user = ()  # with set fitted: names of the directions to use, none for all;
+  #              with set user: "NAME=POWER,POWER,..." each
   e.inversion = True  # False for the ablation "w/o inv loss"
   e.encoder = True  # False for "w/o E": Delta from the Inverter's w
   c.loss.adversarial_start = 4_000

@@ -23,7 +23,12 @@ from absl import flags, logging
 
 from sfe_jax import command_line
 from sfe_jax.architecture import Architecture
-from sfe_jax.directions import Registry, parse_strengths
+from sfe_jax.directions import (
+    Registry,
+    parse_strengths,
+    range_text,
+    table,
+)
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
@@ -68,7 +73,7 @@ def parse_edits(specs: Sequence[str], registry: Registry) -> list[Job]:
       if not entry.in_range(strength):
         logging.warning(
             "%s %g is outside the useful range %s",
-            entry.name, strength, _range(entry.low, entry.high),
+            entry.name, strength, range_text(entry.low, entry.high),
         )
     parsed[entry.name] = strengths
   lengths = {len(s) for s in parsed.values()} - {1}
@@ -133,21 +138,7 @@ def list_edits(
   rows = registry.describe()
   if as_json:
     return json.dumps([dataclasses.asdict(r) for r in rows], indent=1)
-  width = max((len(row.name) for row in rows), default=0) + 2
-  lines = [f"{'name':{width}}{'strengths':12}{'family':22}effect"]
-  for row in rows:
-    line = f"{row.name:{width}}{_range(row.low, row.high):12}{row.family:22}"
-    lines.append(line + row.effect)
-    if with_missing and not row.available:
-      lines.append(f"{'':{width}}not available: {row.missing}")
-  return "\n".join(lines)
-
-
-def _range(low: float | None, high: float | None) -> str:
-  if low is None and high is None:
-    return "-"
-  ends = ("" if x is None else f"{x:g}" for x in (low, high))
-  return f"{next(ends)}..{next(ends)}"
+  return table(rows, with_missing)
 
 
 def _registry() -> Registry:

@@ -9,7 +9,6 @@
 
 import functools
 import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from sfe_jax import command_line, directions, pipeline
 from sfe_jax.architecture import Architecture, Models, Variables
-from sfe_jax.directions import families, files
+from sfe_jax.directions import families
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
@@ -45,21 +44,6 @@ _NETWORKS = {
     "e4e": E4E,
 }
 OPTIONAL = ("feature_editor", "e4e")
-_W_DIM = 512  # of the published generators
-
-
-def guess_domain(folder: str | os.PathLike, generator: Generator) -> str:
-  """Which table of directions fits a generator: "faces", "cars" or "none".
-
-  None has to do with a generator of one's own: its latents have another width
-  than the published ones', or its folder holds directions fitted to it.  The
-  published car model has 512 px.
-  """
-  if generator.w_dim != _W_DIM or files.fitted(
-      pathlib.Path(folder) / "directions"
-  ):
-    return "none"
-  return "cars" if generator.resolution == 512 else "faces"
 
 
 class Editor:
@@ -346,10 +330,4 @@ def registry(
     folder: str | os.PathLike, generator: Generator, domain: str | None = None
 ) -> directions.Registry:
   """The directions that a weight folder offers its generator."""
-  return directions.Registry.load(
-      folder,
-      domain or guess_domain(folder, generator),
-      generator.styles,
-      generator.style_widths,
-      generator.w_dim,
-  )
+  return directions.Registry.of_weights(folder, generator, domain)

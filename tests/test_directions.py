@@ -1,25 +1,34 @@
 """Directions as data, the registry and the mappers' shapes."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import sfe_jax
 from convert.rules import directions as rules
 from convert.rules import mappers as mapper_rules
 from sfe_jax.directions import (
-  LatentSpace,
-  Registry,
-  apply,
-  cars,
-  faces,
-  families,
-  with_zero_mapper,
+    LatentSpace,
+    Registry,
+    apply,
+    cars,
+    effects,
+    faces,
+    families,
+    files,
+    table,
+    training_sets,
+    with_zero_mapper,
 )
 from sfe_jax.directions.registry import TABLES
+from sfe_jax.drawn_faces.effects import EFFECTS
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
-from sfe_jax.storage import weights
+from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import labels, weights
 
 WIDTHS = (512,) * 10 + (256, 256, 128, 128, 64, 64, 32)
 SMALL = LatentSpace(10, (8, 8, 4), w_dim=8)
@@ -156,18 +165,73 @@ def weights_folder(tmp_path):
 def test_tables():
   assert len(faces.ENTRIES) == 3 + 3 + 8 + 14 + 14
   assert len(cars.ENTRIES) == 4 + 10
+  for entries in TABLES.values():
+    assert all(entry.effect for entry in entries)
+
+
+def test_training_sets():
+  outside = {}
+  for (domain, name), powers in training_sets.PUBLISHED.items():
+    entries = {entry.name: entry for entry in TABLES[domain]}
+    outside[domain, name] = [
+        (direction, power)
+        for direction, some in powers.items()
+        for power in some
+        if not entries[direction].in_range(power)
+    ]
+  blond = [("blond hair", 8)]  # the release trains beyond its useful range
+  assert outside == {
+      ("faces", "release"): blond,
+      ("faces", "paper"): blond,
+      ("faces", "small"): blond,
+      ("cars", "paper"): [],
+  }
+  release, paper, small = (
+      training_sets.powers("faces", name, (), "weights")
+      for name in ("release", "paper", "small")
+  )
+  assert (len(release), len(paper), len(small)) == (13, 13, 6)
+  assert set(paper) - set(release) == {"smile", "fs_glasses", "gender"}
+  for name in {*paper, *small} & set(release):
+    assert release[name] == (paper | small)[name]
+
+
+def test_senses():
+  """Signs where the release's directions differ from what names suggest."""
+  senses = {
+      "fs_glasses": ("Eyeglasses", 1),
+      "glasses": ("eye glasses", -1),
+      "smile": ("Smiling", 1),
+      "smiling": ("SMILING", -1),
+      "trimmed_beard": ("no beard", 1),
+      "sideburns": ("Sideburns", -1),
+      "goatee": ("Goatee", -1),
+      "grey hair": ("Gray_Hair", -1),
+      "blond hair": ("blond-hair", -1),
+      "black hair": ("Black_Hair", 1),
+      "age": ("Young", -1),
+      "gender": ("Male", -1),
+      "rotation": ("Male", None),
+      "bangs": ("Bangs", None),
+  }
   entries = {entry.name: entry for entry in faces.ENTRIES}
-  outside = [
-      (name, power)
-      for name, powers in faces.TRAINING.items()
-      for power in powers
-      if not entries[name].in_range(power)
-  ]
-  assert outside == [("blond hair", 8)], "the release's own exception"
-  assert set(faces.TRAINING_SMALL) < set(faces.TRAINING)
-  assert set(cars.TRAINING) < {entry.name for entry in cars.ENTRIES}
-  for table in TABLES.values():
-    assert all(entry.effect for entry in table)
+  got = {
+      name: (attribute, entries[name].sense(attribute))
+      for name, (attribute, _) in senses.items()
+  }
+  assert got == senses
+
+
+def test_attributes_are_celebas():
+  """The header of CelebA's list_attr_celeba.txt, as far as edits name it."""
+  celeba = {
+      "Bald", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Chubby",
+      "Eyeglasses", "Goatee", "Gray_Hair", "Heavy_Makeup", "Male", "No_Beard",
+      "Receding_Hairline", "Sideburns", "Smiling", "Wearing_Earrings",
+      "Wearing_Lipstick", "Young",
+  }  # fmt: skip
+  named = {a for e in faces.ENTRIES for a in (*e.adds, *e.removes)}
+  assert named == celeba
 
 
 def test_registry_finds_files(tmp_path):
@@ -219,6 +283,117 @@ def test_registry_of_another_generator(tmp_path):
 def test_registry_of_another_domain(tmp_path):
   registry = Registry.load(weights_folder(tmp_path), "dogs", 18, WIDTHS)
   assert registry.names() == ["beard"]
+
+
+def generator(resolution, w_dim=512):
+  return Generator(resolution, (8,) * 9, w_dim)
+
+
+def test_the_generators_shape_chooses_the_table(tmp_path):
+  def names(*shape, domain=None):
+    offered = Registry.of_weights(tmp_path, generator(*shape), domain)
+    return {d.name for d in offered.describe()}
+
+  faces_too, cars_too = names(1024), names(512)
+  assert "age" in faces_too and "cube" in cars_too
+  assert not names(1024, 128) and not names(256)
+  assert names(256, domain="faces") == faces_too
+  folder = tmp_path / "directions"
+  folder.mkdir()
+  np.savez(folder / "mine.npz", direction=np.ones(512))
+  about = files.About("GANSpace", "", -2, 3)
+  files.write_fitted(folder / "pca1.npz", np.ones(512), about)
+  assert names(1024) == faces_too | {"mine", "pca1"}
+  assert names(512) == cars_too | {"mine", "pca1"}
+  assert names(256) == names(1024, domain="none") == {"mine", "pca1"}
+
+
+def test_published_names_of_another_generator(tmp_path):
+  registry = Registry.of_weights(tmp_path, generator(256))
+  for name, domain in (("age", "faces"), ("Cube", "cars")):
+    with pytest.raises(UserError, match=f"which --domain {domain} offers"):
+      registry.get(name)
+  with pytest.raises(UserError, match="unknown direction 'eyes'; list them"):
+    registry.get("eyes")
+
+
+def test_a_fitted_direction_beside_a_published_one(tmp_path, caplog):
+  folder = weights_folder(tmp_path)
+  about = files.About("regression", "+ smiles", -2, 3, adds=("Smiling",))
+  for name in ("Smiling", "smile"):
+    path = folder / f"directions/{name}.npz"
+    files.write_fitted(path, np.full(512, 2.0), about)
+  registry = Registry.of_weights(folder, generator(1024))
+  assert "Smiling.npz has the name of the published direction 'smiling'" in (
+      caplog.text
+  )
+  assert registry.entry("smiling").family == "StyleSpace"
+  fitted = registry.entry("fitted_Smiling")
+  assert (fitted.low, fitted.high) == (-2, 3)
+  assert registry.entry("smiling").sense("Smiling") == -1
+  assert fitted.sense("smiling") == 1
+  described = {d.name: d for d in registry.describe()}
+  assert described["fitted_Smiling"].remark == (
+      "'smiling' is the published direction"
+  )
+  assert "is a fitted direction, not the official smile.pt" in (
+      described["smile"].missing
+  )
+  alone = Registry.of_weights(folder, generator(1024), "none")
+  assert alone.names() == ["Smiling", "beard", "smile"]
+
+
+def test_a_small_generator_takes_any_file_name(tmp_path):
+  (tmp_path / "directions").mkdir()
+  np.savez(tmp_path / "directions/age.npz", direction=np.ones(16))
+  registry = Registry.of_weights(tmp_path, generator(16, 16))
+  assert registry.names() == ["age"]
+
+
+def test_fitted_files_of_earlier_versions(tmp_path):
+  path = tmp_path / "smile.npz"
+  np.savez(
+      path, direction=np.ones(8), family="SeFa", effect="+ a", low=-1, high=2
+  )
+  assert files.about(path) == files.About("SeFa", "+ a", -1, 2)
+
+
+def test_names_that_are_no_text(tmp_path):
+  registry = Registry.of_weights(tmp_path, generator(1024))
+  for name in (None, 3, ("age",)):
+    with pytest.raises(UserError, match="must be a string such as 'age', got"):
+      registry.get(name)
+
+
+def test_table(tmp_path):
+  header, none = table([]).splitlines()
+  titles = ["name", "strengths", "family", "attribute", "effect"]
+  assert header.split() == titles and none.startswith("(none; ")
+  rows = Registry.of_weights(tmp_path, generator(1024)).describe()
+  lines = table(rows, with_missing=False).splitlines()
+  assert len(lines) == 1 + len(rows)
+  columns = [lines[0].index(title) for title in titles]
+  (makeup,) = [line for line in lines if line.startswith("fs_makeup")]
+  cells = [makeup[a:b].strip() for a, b in zip(columns, [*columns[1:], None])]
+  assert cells == [
+      "fs_makeup", "-10..15", "Feature-Style", "+Heavy_Makeup",
+      "+ adds make-up, - removes it; weak on men",
+  ]  # fmt: skip
+  assert "not available: " in table(rows)
+
+
+SHIPPED = pathlib.Path(sfe_jax.__file__).parent / "pretrained/toy"
+
+
+def test_shipped_directions_say_what_they_do():
+  schema = labels.of_network(SHIPPED / "perception")
+  words = effects.of_schema(schema, EFFECTS)
+  fitted = files.fitted(SHIPPED / "directions").values()
+  told = {about.adds: about.effect for about in fitted if about.adds}
+  assert told == {(label,): text.text() for label, text in words.items()}
+  both = {text.text(sign) for text in words.values() for sign in (1, -1)}
+  mostly = {about.effect for about in fitted if not about.adds}
+  assert mostly <= {f"mostly: {text}" for text in both}
 
 
 def test_damaged_file_does_not_stop_the_others(tmp_path):

@@ -15,9 +15,15 @@ import pytest
 
 from sfe_jax import Editor
 from sfe_jax.architecture import Architecture
+from sfe_jax.directions import (
+  Registry,
+  candidates,
+  files,
+  ranges,
+  search,
+  training_sets,
+)
 from sfe_jax.directions import __main__ as program
-from sfe_jax.directions import candidates, files, ranges, search
-from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.perception import Perception
 from sfe_jax.storage import images, labels, weights
@@ -58,10 +64,11 @@ def folder(tmp_path_factory):
   variables = tiny.fill(perception)
   generator, g = models.generator, livelier(tiny.fill(models.generator))
   weights.write(folder / "generator", generator, g)
+  probe = ranges.Probe(generator, perception, {"generator": g})
   z = np.random.default_rng(5).standard_normal((600, 16))
   w = np.asarray(generator.apply(g, z, method="mapping"))
   pooled = perception.apply(
-      variables, ranges.pictures(generator, g, w), method="pooled"
+      variables, probe.pictures(w), method="pooled"
   )
   x = np.column_stack([pooled, np.ones(len(z))])
   values = (w - w.mean(0)) @ planted().T
@@ -146,7 +153,7 @@ def test_the_command_finds_planted_directions(folder, found):
            "sefa1"}  # fmt: skip
   assert set(report["directions"]) | set(report["left_out"]) >= names
   assert {"freckles", "hair_none"} <= set(report["left_out"])
-  assert "freckles is left out: the classifier hardly sees it" in log
+  assert "freckles is left out: the perception network hardly sees it" in log
   assert "hair_none is left out: 0 of 1200 samples have it" in log
   stored = {path.stem for path in files.fitted(folder / "directions")}
   assert stored == set(report["directions"]), "nothing stale is left"
@@ -178,24 +185,24 @@ def test_the_sheet_shows_every_direction(folder, found):
 def test_the_registry_lists_and_applies_them(folder, found):
   _, report = found
   generator = weights.module(folder / "generator")
-  offered = registry(folder, generator)
+  offered = Registry.of_weights(folder, generator)
   described = {d.name: d for d in offered.describe()}
   assert set(described) == set(report["directions"]), "and no published one"
   smile, entry = described["smile"], report["directions"]["smile"]
   assert (smile.low, smile.high) == (entry["low"], entry["high"])
-  assert (smile.family, smile.effect) == (
-      "InterFaceGAN", "+ more smile, - less smile",
+  assert (smile.family, smile.effect, smile.adds) == (
+      "InterFaceGAN", "+ raises smile, - lowers smile", ("smile",),
   )  # fmt: skip
+  assert described["hair_long"].adds == ("hair=long",)
   assert smile.available
   assert described["pca1"].family == "GANSpace"
   assert described["pca1"].effect.startswith("mostly: + ")
+  assert not described["pca1"].adds
   assert not offered.entry("smile").in_range(smile.high + 1)
   direction = files.read_direction(folder / "directions/smile.npz")
   np.testing.assert_array_equal(
       offered.get("smile").linear, np.tile(direction, (generator.styles, 1))
   )
-  with pytest.raises(UserError, match="'glasses' .*is taken .* domain none"):
-    registry(folder, generator, "faces")
 
 
 def test_the_editor_takes_them(folder, found):
@@ -205,45 +212,29 @@ def test_the_editor_takes_them(folder, found):
   assert np.abs(edited.image[0] - edited.image[1]).max() > 1e-3
 
 
-def test_published_tables_are_for_published_generators(tmp_path):
-  def names(generator):
-    offered = registry(tmp_path, generator)
-    return {d.name for d in offered.describe()}
-
-  faces = ARCHITECTURE.generator()
-  assert not names(faces)
-  faces = dataclasses.replace(ARCHITECTURE, w_dim=512).generator()
-  assert "age" in names(faces)
-  (tmp_path / "directions").mkdir()
-  np.savez(tmp_path / "directions/own.npz", direction=np.ones(512))
-  assert {"age", "own"} <= names(faces)
-  about = files.About("InterFaceGAN", "+ older, - younger", -2, 3)
-  files.write_fitted(tmp_path / "directions/age.npz", np.ones(512), about)
-  assert names(faces) == {"age", "own"}
-
-
 def test_phase_2_learns_from_them(folder, found, tmp_path):
   _, report = found
   settings = tiny_phases.config(
       "phase2", edits__set="fitted", edits__user=()
   )
   settings.init.weights = str(folder)
-  powers = phase2._powers(settings)
-  assert set(powers) == set(report["directions"])
-  for name, got in powers.items():
+  settings.init.random = False
+
+  def powers(*names, where=folder):
+    return training_sets.powers("none", "fitted", names, str(where))
+
+  every = powers()
+  assert set(every) == set(report["directions"])
+  for name, got in every.items():
     low, high = (report["directions"][name][key] for key in ("low", "high"))
     assert set(got) == {low, low / 2, high / 2, high} - {0}
-  settings.init.random = False
   edits = phase2._directions(settings, weights.module(folder / "generator"))
-  assert len(edits.counts) == len(powers)
-  settings.edits.user = ("pca1",)
-  assert phase2._powers(settings) == {"pca1": powers["pca1"]}
-  settings.edits.user = ("pca1", "nose")
+  assert len(edits.counts) == len(every)
+  assert powers("pca1") == {"pca1": every["pca1"]}
   with pytest.raises(UserError, match="edits.user names nose; fitted are"):
-    phase2._powers(settings)
-  settings.init.weights = str(tmp_path)
+    powers("pca1", "nose")
   with pytest.raises(UserError, match="no fitted directions; python -m"):
-    phase2._powers(settings)
+    powers(where=tmp_path)
 
 
 def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer, caplog):
@@ -259,6 +250,8 @@ def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer, caplog):
   )
   text = f"file,light,rare\n{rows}"
   (tmp_path / "labels.csv").write_text(text)
+  told = {"light": ["lighter picture", "darker picture"]}
+  (tmp_path / labels.EFFECTS).write_text(json.dumps(told))
   settings = dataclasses.replace(
       SETTINGS,
       components=0,
@@ -270,6 +263,9 @@ def test_true_labels_give_directions_of_rows(folder, tmp_path, fewer, caplog):
   assert "skipped: " in caplog.text and "07.png" in caplog.text
   direction = files.read_direction(tmp_path / "out/light.npz")
   assert direction.shape == (6, 16)
+  about = files.about(tmp_path / "out/light.npz")
+  assert about.effect == "+ lighter picture, - darker picture"
+  assert about.adds == ("light",)
   report = json.loads((tmp_path / "out" / search.REPORT).read_text())
   assert report["samples"] == 59
   assert report["left_out"] == {"rare": "3 of 59 samples have it"}
@@ -287,7 +283,9 @@ def test_without_labels_there_is_ganspace_and_sefa(
   names = search.find(tmp_path, tmp_path / "out", SETTINGS)
   assert set(names) == {"pca1", "pca2", "sefa1"}
   effects = {a.effect for a in files.fitted(tmp_path / "out").values()}
-  assert effects == {"see sheet.png"}
+  assert effects == {
+      "no labels: compare low and high in its row of directions/sheet.png"
+  }
   none = dataclasses.replace(SETTINGS, components=0, sefa=0)
   with pytest.raises(UserError, match="nothing to look for"):
     search.find(tmp_path, tmp_path / "out", none)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sfe_jax.directions import candidates, fit, ranges
+from sfe_jax.directions import candidates, effects, fit, ranges
+from sfe_jax.directions.samples import Samples
 from sfe_jax.storage import labels
 
 SCHEMA = (
@@ -83,7 +84,7 @@ def test_labels_that_cannot_be_fitted_are_left_out():
       *np.eye(3)[rng.integers(0, 2, 400)].T,
   ], 1)  # fmt: skip
   latents = scores @ rng.standard_normal((6, 8)) + rng.standard_normal((400, 8))
-  samples = candidates.Samples(latents, SCHEMA, scores, true=True)
+  samples = Samples(latents, SCHEMA, scores, true=True)
   for method in candidates.METHODS:
     found, left_out = candidates.attributes(samples, method, "none")
     assert [c.name for c in found] == ["smile", "hair_long", "hair_red_ish"]
@@ -93,9 +94,24 @@ def test_labels_that_cannot_be_fitted_are_left_out():
         "hair_none": "0 of 400 samples have it",
     }
     assert all((c.accuracy is None) == (method == "regression") for c in found)
-  few = candidates.Samples(latents[:19], SCHEMA[:1], scores[:19, :1], True)
+  few = Samples(latents[:19], SCHEMA[:1], scores[:19, :1], True)
   found, left_out = candidates.attributes(few, "regression", "none")
   assert not found and left_out == {"smile": "there are only 19 samples"}
+
+
+def test_effects_in_words():
+  given = {"glasses": ("puts on glasses", "takes them off"), "odd": ("", "")}
+  got = {k: w.text() for k, w in effects.of_schema(SCHEMA, given).items()}
+  assert got == {
+      "smile": "+ raises smile, - lowers smile",
+      "glasses": "+ puts on glasses, - takes them off",
+      "freckles": "+ raises freckles, - lowers freckles",
+      "hair=long": "+ makes hair long, - makes hair something else",
+      "hair=red-ish": "+ makes hair red-ish, - makes hair something else",
+      "hair=none": "+ makes hair none, - makes hair something else",
+  }
+  glasses = effects.of_schema(SCHEMA, {})["glasses"]
+  assert glasses.text(-1) == "+ removes glasses, - adds glasses"
 
 
 def test_conditioning_takes_others_away():

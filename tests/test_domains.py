@@ -13,6 +13,7 @@ from PIL import Image
 from sfe_jax import drawn_faces
 from sfe_jax.drawn_faces import folder
 from sfe_jax.errors import UserError
+from sfe_jax.storage import labels as label_files
 
 ENDS = {
     name: (a.choices[0], a.choices[-1]) if a.choices else (a.low, a.high)
@@ -169,7 +170,12 @@ def test_command_writes_what_the_api_draws(tmp_path):
   assert done.returncode == 0, done.stderr
   assert "drew 102 faces of 32 px" in done.stderr
   out = tmp_path / "new" / "out"
-  assert sorted(os.listdir(out)) == ["000", "001", "domain.json", "labels.csv"]
+  assert sorted(os.listdir(out)) == [
+      "000", "001", "domain.json", "effects.json", "labels.csv",
+  ]
+  told = label_files.read_effects(out / "labels.csv")
+  schema = label_files.read(out / "labels.csv").schema
+  assert set(label_files.outputs(schema)) <= set(told)
   rows = labels(out)
   assert [row["file"] for row in rows[49:51]] == [
       "000/000999.png", "001/001000.png"

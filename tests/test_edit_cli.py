@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def editor(folder):
-  return Editor.load(folder)
+  return Editor.load(folder, domain="faces")
 
 
 @functools.cache
@@ -55,7 +55,7 @@ def run(folder, tmp_path, monkeypatch):
 
   def run(*argv, weights=True):
     if weights:
-      argv = ("--weights", folder, *argv)
+      argv = ("--weights", folder, "--domain", "faces", *argv)
     return cli.run(edit, *argv)
 
   return run
@@ -208,7 +208,8 @@ def test_own_direction(run, editor):
 def test_list_of_edits(run, capsys):
   assert run("--list_edits") == 0
   header, *lines = capsys.readouterr().out.splitlines()
-  assert header.split() == ["name", "strengths", "family", "effect"]
+  titles = ["name", "strengths", "family", "attribute", "effect"]
+  assert header.split() == titles
   (age,) = [line for line in lines if line.startswith("age ")]
   assert age.split()[:3] == ["age", "-10..10", "InterFaceGAN"]
   assert any("not available" in line and "afro" in line for line in lines)
@@ -383,7 +384,8 @@ def program(cwd, *argv):
 def test_exit_codes_and_imports(folder, editor, tmp_path):
   save(tmp_path / "in" / "a.png", tiny.pictures(1)[0])
   (tmp_path / "in" / "b.png").write_text("no picture")
-  argv = ["--weights", folder, "--dir", "in", "--format", "png"]
+  argv = ["--weights", folder, "--domain", "faces", "--dir", "in"]
+  argv += ["--format", "png"]
   done = program(tmp_path, *argv, "--edit", "age=20", "--edit", "smile=1")
   assert done.returncode == 1, done.stderr
   assert done.stdout.splitlines() == ["heavy: []"]

@@ -173,3 +173,13 @@ def test_sources_that_cannot_be_labelled(tmp_path):
   train, _ = data.label(data.hold_out(folder, 3), tmp_path / "labels.csv")
   with pytest.raises(UserError, match="set data.flip False, or data.labels"):
     data.loader(train, batch_size=2, seed=0, process=0, processes=1)
+
+
+def test_effects_of_another_form_are_refused(tmp_path):
+  path = tmp_path / "labels.csv"
+  assert labels.read_effects(path) == {}
+  file = tmp_path / labels.EFFECTS
+  for text in ('{"skin": ["darker"]}', '{"skin": "darker"}', '["darker"]'):
+    file.write_text(text)
+    with pytest.raises(UserError, match="effects.json: .* must be two texts"):
+      labels.read_effects(path)

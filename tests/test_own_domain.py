@@ -1,6 +1,7 @@
 """From a folder of pictures to an editor: launch/own_domain.sh."""
 
 import csv
+import json
 import os
 import pathlib
 import re
@@ -97,8 +98,13 @@ def test_labels_go_with_their_pictures(tmp_path):
   found = images.find_below(src)
   path = table(tmp_path / "labels.csv", found)
   before = labels.read(path)
+  told = {"number": ["larger", "smaller"]}
+  (tmp_path / labels.EFFECTS).write_text(json.dumps(told))
   folders.write(src, dst, SIZE, path)
   after = labels.read(dst / "labels.csv")
+  assert labels.read_effects(dst / "labels.csv") == {
+      "number": ("larger", "smaller")
+  }
   written = [p for p in dst.rglob("*.png")]
   assert len(after.rows) == len(written) == len(found) - 2
 

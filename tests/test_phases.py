@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import cars_phase2, ffhq_phase2
 from sfe_jax import devices, directions, pipeline
 from sfe_jax.architecture import Models
 from sfe_jax.data.batch import Batch
-from sfe_jax.directions import cars, faces, families
+from sfe_jax.directions import families, training_sets
 from sfe_jax.errors import UserError
 from sfe_jax.measures import losses
 from sfe_jax.models.mappers import LevelsMapper
@@ -198,19 +199,23 @@ def test_examples_are_of_the_editing_encoder(encoder):
 
 
 def test_sets_of_directions():
-  full = phase2._powers(config("phase2", edits__set="full"))
-  small = phase2._powers(config("phase2", edits__set="small"))
-  assert full == faces.TRAINING and small == faces.TRAINING_SMALL
-  assert 0 < len(small) < len(full)
-  settings = config("cars", edits__set="full")
-  assert phase2._powers(settings) == cars.TRAINING
-  settings.edits.set = "small"
-  with pytest.raises(UserError, match="edits.set must be full, small"):
-    phase2._powers(settings)
-  settings.edits.set = "user"
-  settings.edits.user = ("a=1,-2", "b=x")
+  def powers(domain, name, *user):
+    return training_sets.powers(domain, name, user, "weights")
+
+  release, cars = (
+      powers(c.edits.domain, c.edits.set)
+      for c in (ffhq_phase2.get_config(), cars_phase2.get_config())
+  )
+  assert release == training_sets.RELEASE
+  assert cars == training_sets.CARS_PAPER
+  for domain, name in (("cars", "small"), ("faces", "full")):
+    with pytest.raises(UserError, match="must be release, paper or small"):
+      powers(domain, name)
+  assert powers("none", "user", "a=1,-2") == {"a": (1, -2)}
   with pytest.raises(UserError, match="edits.user b=x: write NAME="):
-    phase2._powers(settings)
+    powers("none", "user", "a=1,-2", "b=x")
+  with pytest.raises(UserError, match="edits.user must name directions"):
+    powers("none", "user")
 
 
 def every_family(space, seed):

@@ -79,6 +79,9 @@ def write(
     _check_count(src, len(places), skipped)
     if labels is not None:
       _write_labels(labels, part / LABELS, places)
+      effects = pathlib.Path(labels).with_name(label_files.EFFECTS)
+      if effects.exists():
+        shutil.copyfile(effects, part / label_files.EFFECTS)
     held_out = sum(p.startswith(HELD_OUT) for p in places.values())
     about = {
         "source": src,
@@ -115,6 +118,7 @@ def _check_labels(labels: str | os.PathLike, paths: list[str]) -> None:
   table = label_files.read(labels)
   table.of(paths)
   label_files.edit_names(table.schema)  # better refused now than hours later
+  label_files.read_effects(labels)
   missing = [path for path in table.rows if not os.path.isfile(path)]
   if missing:
     raise UserError(

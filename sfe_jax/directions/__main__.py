@@ -1,30 +1,49 @@
-r"""Finds edit directions of a generator of one's own.
+r"""Finds edit directions of a generator that you trained.
 
   python -m sfe_jax.directions --weights WEIGHTS
-
-WEIGHTS holds generator and perception, as their stages left them.  Attributes
-are those that the perception network was trained to score, found on samples of
-the generator.  Better where labels are at hand: directions in w+ from labelled
-pictures, whose latents WEIGHTS/e4e finds:
-
   python -m sfe_jax.directions --weights WEIGHTS --data photos \
       --labels photos/labels.csv
 
-GANSpace ("pca1", ...) and SeFa ("sefa1", ...) are found without either.  Writes
-WEIGHTS/directions/NAME.npz, which `python -m sfe_jax.edit` lists and phase 2
-learns from (edits.set fitted); strength 1 is a standard deviation of the
-latents along the direction.  Also directions/sheet.png to look at, and
-directions/report.json with, per direction: low and high, ends of the useful
-range; accuracy of a boundary on held-out samples; at each of `strengths`
-distances, perceptual, 1 between two samples, and score_changes of its
-attribute in standard deviations; others, the change of every other attribute
-per unit of its own at the end of the range, and their mean size others_mean.
+WEIGHTS is a weight folder with generator and perception.  Three kinds of
+directions are found:
+
+  attributes     With --data and --labels, from the true labels of pictures,
+                 whose latents WEIGHTS/e4e finds: this is the better way.
+                 Without them, from the scores of the perception network on
+                 samples of the generator, if it was trained with labels.
+  pca1, pca2     GANSpace: principal components of the latents.
+  sefa1, sefa2   SeFa: what changes the style vectors most.
+
+Written to WEIGHTS/directions:
+
+  NAME.npz       A direction.  `python -m sfe_jax.edit --list_edits` lists it,
+                 and phase 2 trains with it (edits.set=fitted).  Strength 1 is
+                 one standard deviation of the latents along it.
+  sheet.png      Each direction on three samples, from low to high.
+  report.json    Numbers of each direction, see below.
+
+The effects that are listed are made from the labels' names.  To say them in
+your own words, put a file effects.json beside the labels: per label what + and
+what - does, e.g. {"skin": ["darker skin", "lighter skin"]}.
+
+report.json holds for each direction:
+
+  low, high      Ends of the useful range of strengths.
+  accuracy       Accuracy of a boundary on held-out samples.
+  distances      Perceptual distance to the unedited picture at each of
+                 `strengths`; 1 is the distance of two samples.
+  score_changes  Change of its attribute's score at each of `strengths`, in
+                 standard deviations.
+  others         Change of each other attribute's score per unit of its own, at
+                 the end of the range; others_mean is their mean size.
+
 Exit code: 0 done, 2 wrong usage.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from absl import flags, logging
@@ -38,30 +57,34 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """The flags of this command line."""
-  flags.DEFINE_string("weights", None, "Weight folder.")
+  """Defines the flags of this command line."""
+  flags.DEFINE_string(
+      "weights", None, "Weight folder with generator and perception."
+  )
   flags.DEFINE_string(
       "out", None, "Folder to write; default WEIGHTS/directions."
   )
-  flags.DEFINE_integer("samples", 20_000, "Pictures to fit attributes to.", 100)
-  flags.DEFINE_integer("seed", 0, "Of the samples.", 0)
-  flags.DEFINE_integer("components", 8, "Directions of GANSpace.", 0)
-  flags.DEFINE_integer("sefa", 4, "Directions of SeFa.", 0)
+  flags.DEFINE_integer(
+      "samples", 20_000, "Number of pictures to fit attributes to.", 100
+  )
+  flags.DEFINE_integer("seed", 0, "Random seed of the samples.", 0)
+  flags.DEFINE_integer("components", 8, "Number of GANSpace directions.", 0)
+  flags.DEFINE_integer("sefa", 4, "Number of SeFa directions.", 0)
   flags.DEFINE_enum(
       "method",
       None,
       candidates.METHODS,
-      "How attributes are fitted; default regression with --labels, else"
-      " InterFaceGAN's boundary.",
+      "How attributes are fitted; default: regression with --labels, otherwise"
+      " boundary (InterFaceGAN).",
   )
   flags.DEFINE_enum(
       "conditioning",
       "projection",
       candidates.CONDITIONING,
-      "How boundaries are kept from moving other attributes.",
+      "How boundaries are kept from changing other attributes.",
   )
   flags.DEFINE_string("data", "", "Folder of pictures with true labels.")
-  flags.DEFINE_string("labels", "", "CSV file of their labels.")
+  flags.DEFINE_string("labels", "", "CSV file of the labels of --data.")
 
 
 def main(_: Sequence[str]) -> int:
@@ -76,13 +99,13 @@ def main(_: Sequence[str]) -> int:
     )
   out = pathlib.Path(FLAGS.out or folder / "directions")
   fields = dataclasses.fields(search.Settings)
-  settings = search.Settings(**{f.name: FLAGS[f.name].value for f in fields})
-  # Accelerators round products by default.
+  values: dict[str, Any] = {f.name: FLAGS[f.name].value for f in fields}
+  # Accelerators use fewer digits in matrix products by default.
   with jax.default_matmul_precision("highest"):
-    names = search.find(folder, out, settings)
+    names = search.find(folder, out, search.Settings(**values))
   logging.info(
-      "%s has %d directions: %s; look at %s",
-      out, len(names), ", ".join(names), out / search.SHEET,
+      "wrote %d directions to %s: %s; %s shows them",
+      len(names), out, ", ".join(names), out / search.SHEET,
   )
   return 0
 

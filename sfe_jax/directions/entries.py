@@ -1,10 +1,13 @@
-"""What a table of directions says about each: one class per family."""
+"""The entries of a table of edit directions: one class per family.
+
+An entry says which file or numbers make a direction, what the edit does and
+over which strengths it is useful; `build` turns it into a `DirectionData`.
+"""
 
 import dataclasses
 import math
 import pathlib
 from collections.abc import Iterable
-from typing import ClassVar
 
 from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
@@ -19,13 +22,14 @@ def parse_strengths(
   """["age=-5,5", "smile=3"] -> {"age": (-5.0, 5.0), "smile": (3.0,)}.
 
   Args:
-    specs: each NAME=STRENGTH or NAME=STRENGTH,STRENGTH,...
-    option: where a user gave them, for messages.
+    specs: texts of the form NAME=STRENGTH or NAME=STRENGTH,STRENGTH,...
+    option: the flag or config value that the texts come from, for messages.
 
   Raises:
-    UserError: another form, a strength that is not finite, a name twice.
+    UserError: a text has another form, a strength is not finite, or a name is
+      given twice.
   """
-  parsed = {}
+  parsed: dict[str, tuple[float, ...]] = {}
   for spec in specs:
     name, _, text = (part.strip() for part in spec.rpartition("="))
     try:
@@ -44,50 +48,65 @@ def parse_strengths(
   return parsed
 
 
+def range_text(low: float | None, high: float | None) -> str:
+  """A range of strengths in words: "-10..15", or "-" if it is unknown."""
+  if low is None and high is None:
+    return "-"
+  ends = ("" if x is None else f"{x:g}" for x in (low, high))
+  return "..".join(ends)
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """One named direction.
+  """One direction by name.
 
   Attributes:
-    name: as in the release.
-    effect: what + and - do, in a user's words.
-    low: smallest published strength; None where none is published.
-    high: largest published strength.
-    adds: attributes that a positive strength adds to a picture.
+    name: name of the direction; published ones keep the release's name.
+    effect: what a positive (+) and a negative (-) strength do.
+    low: smallest useful strength; None if it is not known.
+    high: largest useful strength; None if it is not known.
+    remark: side effects and limits, or a better direction for the same edit.
+    adds: attributes that a positive strength adds: CelebA's names for published
+      directions, the labels' for fitted ones.
     removes: attributes that a positive strength removes.
+    family: the method that found the direction.
   """
 
   name: str
   effect: str
   low: float | None = None
   high: float | None = None
-  adds: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
-  removes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
-  family: ClassVar[str] = ""
-
-  def sense(self, attribute: str) -> int | None:
-    """What a positive strength does to an attribute.
-
-    Args:
-      attribute: its name; case, spaces, underscores, hyphens and equals signs
-        are ignored.
-
-    Returns:
-      1 if it adds the attribute, -1 if it removes it, None if that is unknown.
-    """
-    key = _attribute_key(attribute)
-    if key in map(_attribute_key, self.adds):
-      return 1
-    return -1 if key in map(_attribute_key, self.removes) else None
+  _: dataclasses.KW_ONLY
+  remark: str = ""
+  adds: tuple[str, ...] = ()
+  removes: tuple[str, ...] = ()
+  family: str = ""
 
   def in_range(self, strength: float) -> bool:
-    """Whether the strength is within the published range, if there is one."""
+    """Whether a strength is useful; True where the range is not known."""
     return (self.low is None or strength >= self.low) and (
         self.high is None or strength <= self.high
     )
 
+  def sense(self, attribute: str) -> int | None:
+    """Whether a positive strength adds or removes an attribute.
+
+    Args:
+      attribute: an attribute's name; case, spaces, underscores, hyphens and
+        equals signs do not matter ("Heavy_Makeup", "heavy makeup").
+
+    Returns:
+      1 if a positive strength adds the attribute, -1 if it removes it, None if
+      that is not known.
+    """
+    key = _attribute_key(attribute)
+    for sign, names in ((1, self.adds), (-1, self.removes)):
+      if key in map(_attribute_key, names):
+        return sign
+    return None
+
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
-    """The direction as data, from the files of weights folder `folder`.
+    """Makes the direction from the files of a weight folder.
 
     Raises:
       UserError: a file is missing or does not fit the generator.
@@ -95,15 +114,16 @@ class Entry:
     raise NotImplementedError
 
   def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
-    """Raises UserError where `build` would, reading no large file."""
+    """Raises UserError where `build` would, without reading large files."""
     self.build(folder, space)
 
 
-def _attribute_key(name: str) -> str:
-  return labels.name_key(name).replace("=", "")
+def _attribute_key(attribute: str) -> str:
+  return labels.name_key(attribute.replace("=", "_"))
 
 
 def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:
+  """The path of a converted official file, which must exist."""
   path = folder / name
   if not path.exists():
     raise UserError(
@@ -113,45 +133,66 @@ def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:
   return path
 
 
+def _direction_file(
+    folder: pathlib.Path, stem: str, suffix: str
+) -> pathlib.Path:
+  """The path of a converted official direction, which must exist."""
+  path = _file(folder, f"directions/{stem}.npz", f"{stem}{suffix}")
+  if files.about(path) is not None:
+    raise UserError(
+        f"{path} is a fitted direction, not the official {stem}{suffix}"
+    )
+  return path
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InterFaceGAN(Entry):
-  """A direction from the official file `stem`.pt."""
+  """An InterFaceGAN direction, converted from the official `stem`.pt."""
 
   stem: str
-  family: ClassVar[str] = "InterFaceGAN"
+  family: str = "InterFaceGAN"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
-    path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.pt")
+    path = _direction_file(folder, self.stem, ".pt")
     return families.interfacegan(files.read_direction(path), space)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeatureStyle(Entry):
-  """A boundary from the official file `stem`.npy."""
+  """A Feature-Style boundary, converted from the official `stem`.npy."""
 
   stem: str
-  family: ClassVar[str] = "Feature-Style"
+  family: str = "Feature-Style"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
-    path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.npy")
+    path = _direction_file(folder, self.stem, ".npy")
     return families.boundary(files.read_direction(path), space)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GANSpace(Entry):
-  """A component of the official file `stem`.pt, on rows first..last-1."""
+  """A principal component that moves w+ rows first to last - 1.
+
+  Attributes:
+    stem: name of the official file of principal components, `stem`.pt.
+    component: index of the component.
+    first: first w+ row that moves.
+    last: the row after the last one that moves.
+  """
 
   stem: str
   component: int
   first: int
   last: int
-  family: ClassVar[str] = "GANSpace"
+  family: str = "GANSpace"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
     path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.pt")
     pca = files.read(path)
     if not {"mean", "comp", "std"} <= set(pca):
-      raise UserError(f"{path} is no PCA: it lacks mean, comp or std")
+      raise UserError(
+          f"{path} holds no principal components: mean, comp or std is missing"
+      )
     return families.ganspace(
         pca, self.component, self.first, self.last, space
     )
@@ -159,21 +200,21 @@ class GANSpace(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StyleSpace(Entry):
-  """(layer, channel) pairs; needs no file."""
+  """A StyleSpace direction: (layer, channel) pairs; it needs no file."""
 
   channels: tuple[tuple[int, int], ...]
-  family: ClassVar[str] = "StyleSpace"
+  family: str = "StyleSpace"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
-    del folder  # The table says it all.
+    del folder
     return families.stylespace(self.channels, space)
 
 
 @dataclasses.dataclass(frozen=True)
 class Mapper(Entry):
-  """A StyleCLIP mapper from the official styleclip_mappers/`name`.pt."""
+  """A StyleCLIP mapper, converted from styleclip_mappers/`name`.pt."""
 
-  family: ClassVar[str] = "StyleCLIP mapper"
+  family: str = "StyleCLIP mapper"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
     path = self._path(folder)
@@ -195,13 +236,17 @@ class Mapper(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class File(Entry):
-  """A user's own direction or a fitted one, w + strength * d."""
+  """A direction file of the user's own or a fitted one: w + strength * d.
+
+  Attributes:
+    path: the .npy or .npz file.
+  """
 
   path: pathlib.Path
   family: str = "file"
 
   def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
-    del folder  # The path is the user's.
+    del folder
     direction = files.read_direction(self.path)
     try:
       return families.user(direction, space)

@@ -1,15 +1,15 @@
 """Every family of edit directions as one kind of data and one function.
 
-A family differs from another only in how its published files and its rule for
-the strength ("power") become a `DirectionData`; `apply` never learns which it
-was, so exchanging directions exchanges arrays and compiles nothing.
-Reference section 6.
+Families differ only in how their published files and their rule for the
+strength ("power") become a `DirectionData`.  `apply` is the same for all, so
+another direction is another set of arrays and compiles nothing.
+docs/numerics.md states the rule of each family.
 """
 
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import flax.struct
 import jax
@@ -18,10 +18,11 @@ import numpy as np
 
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LEVELS, LevelsMapper
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit
 
-# StyleSpace and StyleCLIP count convolutions and toRGBs together; this is the
-# convolution that each of their 26 layers moves.
+# StyleSpace and StyleCLIP count convolutions and toRGBs together: layer i of
+# their 26 layers moves the convolution CONV_OF_LAYER[i].
 CONV_OF_LAYER = (
     0, 1, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 10, 11, 12, 12, 13, 14,
     14, 15, 16, 16,
@@ -36,25 +37,30 @@ class LatentSpace:
   """The sizes of a generator that directions depend on.
 
   Attributes:
-    styles: rows of its w+ latents.
+    styles: number of rows of its w+ latents.
     widths: input channels of its convolutions, in layer order.
-    w_dim: latent width.
+    w_dim: width of its latents.
   """
 
   styles: int
   widths: tuple[int, ...]
   w_dim: int = 512
 
+  @classmethod
+  def of(cls, generator: Generator) -> "LatentSpace":
+    """The sizes of a generator."""
+    return cls(generator.styles, generator.style_widths, generator.w_dim)
+
 
 @flax.struct.dataclass
 class DirectionData:
-  """One direction of any family: float32 arrays, zeros where it has no part.
+  """One direction of any family: float32 arrays, zero where not used.
 
   Attributes:
     linear: (styles, w_dim), the w+ offset per unit of strength.
-    origin: (w_dim,), where the `axis` coordinate is 0.
-    axis: (w_dim,), measures how far along the direction an image already is:
-      its coordinate is subtracted from the strength (GANSpace).
+    origin: (w_dim,), the latent whose coordinate along `axis` is 0.
+    axis: (w_dim,), gives the coordinate of an image along the direction, which
+      is subtracted from the strength (GANSpace).
     style: (sum of widths,), the style offset per unit of strength.
     mapper: parameters of a `LevelsMapper` with all levels, or None.
   """
@@ -69,33 +75,33 @@ class DirectionData:
 def apply(
     data: DirectionData, w_plus: jax.Array, strength: jax.Array
 ) -> Edit:
-  """The edit of `w_plus` by `strength` times a direction.
+  """Computes the edit of latents by a direction.
 
-  Jitted, it compiles once for all directions without a mapper and once for
-  all with one; `with_zero_mapper` makes both alike.
+  Under jit it compiles once for all directions without a mapper and once for
+  all with one; `with_zero_mapper` gives both the same structure.
 
   Args:
     data: the direction, the same for the whole batch.
     w_plus: (n, styles, w_dim) float32 latents.
-    strength: (n,) float32, in the units the family publishes.
+    strength: (n,) float32, in the unit of the direction's family.
 
   Returns:
-    Offsets, float32.
+    float32 offsets of latents (n, styles, w_dim) and styles (n, sum of widths).
   """
-  # Not a matrix product, which accelerators round to fewer digits.
+  # A sum, because accelerators round matrix products to fewer digits.
   coordinate = jnp.sum((w_plus[:, 0] - data.origin) * data.axis, -1)
   w_offset = (strength - coordinate)[:, None, None] * data.linear
   if data.mapper is not None:
     mapper = LevelsMapper(w_dim=w_plus.shape[-1])
     with jax.default_matmul_precision("highest"):
-      mapped = mapper.apply({"params": data.mapper}, w_plus)
+      mapped = cast(jax.Array, mapper.apply({"params": data.mapper}, w_plus))
     w_offset += strength[:, None, None] * mapped
   return Edit(w_offset=w_offset, style_offset=strength[:, None] * data.style)
 
 
 @functools.cache
 def _zero_mapper(w_dim: int) -> Any:
-  """Parameters of a mapper that moves nothing, shared by all that ask."""
+  """Zero parameters of a mapper, which moves nothing; shared by all calls."""
   mapper = LevelsMapper(w_dim=w_dim)
   variables = jax.eval_shape(
       mapper.init, jax.random.key(0), *mapper.example_inputs()
@@ -106,13 +112,15 @@ def _zero_mapper(w_dim: int) -> Any:
 
 
 def with_zero_mapper(data: DirectionData) -> DirectionData:
-  """The same direction in the structure of those that have a mapper."""
+  """Gives a direction without a mapper the structure of one with a mapper."""
   if data.mapper is not None:
     return data
-  return data.replace(mapper=_zero_mapper(data.linear.shape[-1]))
+  mapper = _zero_mapper(data.linear.shape[-1])
+  return dataclasses.replace(data, mapper=mapper)
 
 
 def _data(space: LatentSpace, **parts: Any) -> DirectionData:
+  """A direction of the given arrays; all others are zero."""
   zeros = {
       "linear": np.zeros((space.styles, space.w_dim), np.float32),
       "origin": np.zeros(space.w_dim, np.float32),
@@ -123,7 +131,7 @@ def _data(space: LatentSpace, **parts: Any) -> DirectionData:
 
 
 def _floats(array: Any, what: str) -> np.ndarray:
-  """`array` as finite float32."""
+  """`array` as float32; UserError unless it holds finite numbers."""
   array = np.asarray(array)
   if array.dtype.kind not in "fiu":
     raise UserError(f"{what} has dtype {array.dtype}, expected numbers")
@@ -134,7 +142,15 @@ def _floats(array: Any, what: str) -> np.ndarray:
 
 
 def interfacegan(direction: Any, space: LatentSpace) -> DirectionData:
-  """InterFaceGAN, w + power / 2 * d on all rows; d is (1, w_dim)."""
+  """InterFaceGAN: w + power / 2 * d on all rows.
+
+  Args:
+    direction: d, (1, w_dim).
+    space: the generator.
+
+  Raises:
+    UserError: another shape, or values that are not finite.
+  """
   d = _floats(direction, "the InterFaceGAN direction")
   if d.shape != (1, space.w_dim):
     raise UserError(
@@ -145,7 +161,15 @@ def interfacegan(direction: Any, space: LatentSpace) -> DirectionData:
 
 
 def boundary(normal: Any, space: LatentSpace) -> DirectionData:
-  """Feature-Style encoder, w + power * b; b is (1, styles * w_dim)."""
+  """Boundary of the Feature-Style encoder: w + power * b.
+
+  Args:
+    normal: b, (1, styles * w_dim).
+    space: the generator.
+
+  Raises:
+    UserError: another shape, or values that are not finite.
+  """
   b = _floats(normal, "the boundary")
   if b.shape != (1, space.styles * space.w_dim):
     raise UserError(
@@ -163,7 +187,7 @@ def ganspace(
     last: int,
     space: LatentSpace,
 ) -> DirectionData:
-  """GANSpace: brings rows first..last-1 to coordinate `power` of a component.
+  """GANSpace: moves rows to the coordinate `power` of a principal component.
 
   Args:
     pca: mean (1, w_dim), comp (k, 1, w_dim) and std (k,).
@@ -171,6 +195,9 @@ def ganspace(
     first: first row that moves.
     last: the row after the last one that moves.
     space: the generator.
+
+  Raises:
+    UserError: the arrays do not fit each other or the generator.
   """
   mean, comp, std = (
       _floats(pca[key], f"the PCA's {key}") for key in ("mean", "comp", "std")
@@ -200,8 +227,12 @@ def stylespace(
   """StyleSpace: adds 3 * power to (layer, channel) pairs of the styles.
 
   Args:
-    channels: layers count convolutions and toRGBs together (CONV_OF_LAYER).
+    channels: the pairs; layers count convolutions and toRGBs together, see
+      CONV_OF_LAYER.
     space: the generator.
+
+  Raises:
+    UserError: the generator has no such channel.
   """
   style = np.zeros(sum(space.widths), np.float32)
   starts = np.cumsum([0, *space.widths])
@@ -217,11 +248,14 @@ def stylespace(
 
 
 def mapper(params: Mapping[str, Any], space: LatentSpace) -> DirectionData:
-  """StyleCLIP mapper, w + power * mapper(w).
+  """StyleCLIP mapper: w + power * mapper(w).
 
   Args:
-    params: parameters of a `LevelsMapper`; absent levels move nothing.
+    params: parameters of a `LevelsMapper`; levels that it lacks move nothing.
     space: the generator.
+
+  Raises:
+    UserError: the mapper has another latent width.
   """
   zeros = _zero_mapper(space.w_dim)
   full = {level: params.get(level, zeros[level]) for level in LEVELS}
@@ -234,12 +268,15 @@ def mapper(params: Mapping[str, Any], space: LatentSpace) -> DirectionData:
 
 
 def user(direction: Any, space: LatentSpace) -> DirectionData:
-  """A user's own direction, w + strength * d.
+  """A direction of a user or a fitted one: w + strength * d.
 
   Args:
-    direction: (w_dim,) or (1, w_dim) for all rows, (styles, w_dim) row by
-      row, or the latter flattened to (1, styles * w_dim).
+    direction: (w_dim,) or (1, w_dim), added to all rows; or (styles, w_dim) or
+      (1, styles * w_dim), added row by row.
     space: the generator.
+
+  Raises:
+    UserError: another shape, or values that are not finite.
   """
   d = _floats(direction, "the direction")
   n, w_dim = space.styles, space.w_dim
@@ -266,14 +303,14 @@ def styleclip_global(
     text_direction: (d,), of unit length.
     std: standard deviations of the 26 style vectors, convolutions and toRGBs
       in layer order.
-    beta: channels that respond less than this stay put.
+    beta: threshold of the response below which a channel does not move.
 
   Returns:
-    One offset for each entry of `std`; toRGBs and all but the first 11
-    convolutions get zeros.  Strength s adds s / 1.5 of it.
+    One offset for each entry of `std`; those of toRGBs and of all but the first
+    11 convolutions are zero.  Strength s adds s / 1.5 of the offsets.
 
   Raises:
-    UserError: no channel responds as much as `beta`.
+    UserError: no channel's response reaches `beta`.
   """
   response = np.asarray(delta_i_c, np.float32) @ np.asarray(
       text_direction, np.float32
@@ -304,7 +341,12 @@ def styleclip_text(
     beta: float,
     space: LatentSpace,
 ) -> DirectionData:
-  """`styleclip_global` as a direction, s + power / 1.5 * offsets."""
+  """`styleclip_global` as a direction: s + power / 1.5 * offsets.
+
+  Raises:
+    UserError: no channel's response reaches `beta`, or `std` belongs to another
+      generator.
+  """
   offsets = styleclip_global(delta_i_c, text_direction, std, beta)
   convs = [x for i, x in enumerate(offsets) if not _is_to_rgb(i)]
   if tuple(map(len, convs)) != tuple(space.widths):
@@ -316,5 +358,5 @@ def styleclip_text(
 
 
 def _is_to_rgb(layer: int) -> bool:
-  """Layers are conv, toRGB, conv, conv, toRGB, conv, conv, toRGB, ..."""
+  """Whether a layer of conv, toRGB, conv, conv, toRGB, ... is a toRGB."""
   return layer % 3 == 1

@@ -1,15 +1,15 @@
-"""Direction files: .npz as our programs write them, .npy of users.
+"""Direction files: .npz files that our programs write, .npy files of users.
 
-DIR/directions/NAME.npz holds, by kind:
-  direction              a latent direction, in the shape of its official file
+A file WEIGHTS/directions/NAME.npz holds one of these sets of arrays:
+  direction              a latent direction in the shape of its official file
   mean, comp, std        principal components of w (GANSpace)
   mean, std, sizes       statistics of the style vectors, concatenated
   matrix                 one row per style channel (delta_i_c, fs3)
-  direction, low, high, family, effect
-                         as `python -m sfe_jax.directions` fits it: (w_dim,) or
-                         (styles, w_dim) per unit of strength, the useful
-                         strengths, and two texts, see `About`
-Nothing here reads a pickle.
+  direction, low, high, family, effect, adds
+                         a direction that `python -m sfe_jax.directions` fitted:
+                         (w_dim,) or (styles, w_dim) per unit of strength, and
+                         the fields of `About`
+Pickled objects are refused.
 """
 
 import pathlib
@@ -27,26 +27,30 @@ _CONVERT = "`python -m convert` turns official files into .npz"
 
 
 class About(NamedTuple):
-  """What the file of a fitted direction tells besides the direction.
+  """What the file of a fitted direction says besides the direction.
 
   Attributes:
-    family: how it was found, e.g. "InterFaceGAN".
-    effect: what + and - do.
+    family: method that found the direction, e.g. "InterFaceGAN".
+    effect: what a positive (+) and a negative (-) strength do.
     low: smallest useful strength.
     high: largest useful strength.
+    adds: labels that a positive strength adds or raises, e.g. ("hair=long",);
+      empty for unsupervised directions and in files of earlier versions.
   """
 
   family: str
   effect: str
   low: float
   high: float
+  adds: tuple[str, ...] = ()
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """The named arrays of an .npz, or {"direction": array} of an .npy.
+  """Reads the named arrays of an .npz file, or {"direction": array} of an .npy.
 
   Raises:
-    UserError: the file is absent, damaged, pickled or of another type.
+    UserError: the file is missing, damaged, holds pickled objects, or has
+      another suffix.
   """
   path = pathlib.Path(path)
   if path.suffix not in (".npy", ".npz"):
@@ -75,7 +79,11 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def read_direction(path: str | pathlib.Path) -> np.ndarray:
-  """The array "direction" of a file, or the only one it holds."""
+  """Reads a file's array "direction", or the only array that it holds.
+
+  Raises:
+    UserError: see `read`, or the file holds several arrays.
+  """
   arrays = read(path)
   if "direction" in arrays:
     return arrays["direction"]
@@ -90,32 +98,54 @@ def read_direction(path: str | pathlib.Path) -> np.ndarray:
 def write_fitted(
     path: str | pathlib.Path, direction: np.ndarray, about: About
 ) -> None:
-  """Writes a fitted direction atomically; makes the folder.
+  """Writes a fitted direction atomically; makes its folder.
 
   Args:
-    path: of an .npz file.
+    path: the .npz file.
     direction: (w_dim,) or (styles, w_dim), the w+ offset per unit of strength.
-    about: the rest.
+    about: the other fields of the file.
   """
   with atomic.replacing(path) as part:
-    np.savez(part, direction=np.float32(direction), **about._asdict())
+    np.savez(
+        part,
+        direction=np.asarray(direction, np.float32),
+        family=about.family,
+        effect=about.effect,
+        low=about.low,
+        high=about.high,
+        adds=np.array(about.adds, str),
+    )
 
 
 def about(path: str | pathlib.Path) -> About | None:
-  """What a fitted direction's file tells; None for others, and for damage."""
+  """Reads what the file of a fitted direction says of it.
+
+  Returns:
+    None for files of another kind, and for damaged ones, which are logged.
+  """
   try:
     arrays = read(path)
-    texts = (str(arrays[key][()]) for key in ("family", "effect"))
-    return About(*texts, float(arrays["low"]), float(arrays["high"]))
   except UserError as error:
     logging.warning("left out: %s", error)
+    return None
+  try:
+    return About(
+        family=str(arrays["family"][()]),
+        effect=str(arrays["effect"][()]),
+        low=float(arrays["low"]),
+        high=float(arrays["high"]),
+        adds=tuple(map(str, arrays.get("adds", ()))),
+    )
   except (KeyError, TypeError, ValueError):
-    pass  # of another kind
-  return None
+    return None  # a file of another kind
 
 
 def fitted(folder: str | pathlib.Path) -> dict[pathlib.Path, About]:
-  """The fitted directions in a folder of direction files, sorted by path."""
+  """Finds the fitted directions in a folder of direction files.
+
+  Returns:
+    What each file says of its direction, by path, sorted by path.
+  """
   found = {
       path: about(path) for path in sorted(pathlib.Path(folder).glob("*.npz"))
   }

@@ -1,6 +1,6 @@
-"""Fits directions to latents: float64 NumPy, no networks.
+"""Fits directions to latents, in float64 NumPy.
 
-All directions are rows; a latent is a row of w, or a flattened w+.
+Directions and latents are rows of arrays.  A latent is w, or w+ flattened.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,16 @@ _L2 = 1.0  # on the coefficients of standardised latents
 _NEWTON_STEPS = 50
 _TOLERANCE = 1e-6
 LEAST = 10  # samples of a class
-_RIDGE = 0.02  # of standardised labels: some categories' choices sum to one
+# On standardised labels: the choices of a category sum to one.
+_RIDGE = 0.02
 
 
 class Boundary(NamedTuple):
   """A hyperplane between latents of low and of high scores.
 
   Attributes:
-    normal: (d,) of unit length; + raises the score.
-    accuracy: on samples that were held out, mean of both classes.
+    normal: (d,) of unit length, towards the higher scores.
+    accuracy: accuracy on held-out samples, averaged over both classes.
   """
 
   normal: np.ndarray
@@ -32,9 +33,9 @@ class Components(NamedTuple):
   """Principal components, the largest first.
 
   Attributes:
-    mean: (d,).
+    mean: (d,), the mean latent.
     directions: (count, d) of unit length.
-    stds: (count,), standard deviations along them.
+    stds: (count,), standard deviations along the directions.
   """
 
   mean: np.ndarray
@@ -45,17 +46,18 @@ class Components(NamedTuple):
 def boundary(
     latents: np.ndarray, scores: np.ndarray, share: float = 0.5
 ) -> Boundary:
-  """InterFaceGAN's boundary of an attribute (Shen et al. 2020, section 3).
+  """Fits InterFaceGAN's boundary of an attribute (Shen et al. 2020, section 3).
 
-  Logistic regression with an L2 penalty takes the place of the paper's SVM.
+  The paper fits a linear SVM; this is logistic regression with an L2 penalty.
 
   Args:
     latents: (n, d).
-    scores: (n,); where all are 0 or 1, they are the classes.
-    share: of the samples that each class gets, the lowest and the highest, of
-      scores that are no classes; in (0, 0.5].  On the drawn faces all samples,
-      0.5, disentangle better than few extreme ones: other scores move .127 of
-      a standard deviation, with .02 of them .168 (see `condition`).
+    scores: (n,); if all are 0 or 1, they are the classes.
+    share: share of the samples, in (0, 0.5], that make each class if the scores
+      are not 0 and 1: the lowest and the highest scores.  On the drawn faces
+      all samples (0.5) disentangle better than few extreme ones: the other
+      scores change by .127 of a standard deviation, with a share of .02 by .168
+      (see `condition`).
 
   Raises:
     ValueError: a class has fewer than 10 samples.
@@ -76,7 +78,7 @@ def boundary(
   x = x[chosen]
   rng = np.random.default_rng(0)
   held_out = np.zeros(len(y), bool)
-  for label in (0, 1):  # of both classes the same share
+  for label in (0, 1):  # the same share of both classes
     members = rng.permutation(np.flatnonzero(y == label))
     held_out[members[: int(_HELD_OUT * len(members))]] = True
   normal, offset = _logistic_regression(x[~held_out], y[~held_out])
@@ -88,12 +90,12 @@ def boundary(
 def _logistic_regression(
     x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, float]:
-  """Coefficients (d,) and offset, by Newton's method."""
+  """Fits coefficients (d,) and offset by Newton's method."""
   mean, std = x.mean(0), x.std(0)
   std = np.where(std > 0, std, 1.0)
   x = np.column_stack([(x - mean) / std, np.ones(len(x))])
   penalty = np.full(x.shape[1], _L2)
-  penalty[-1] = 1e-9  # the offset is free
+  penalty[-1] = 1e-9  # the offset is not penalised
   b = np.zeros(x.shape[1])
   for _ in range(_NEWTON_STEPS):
     p = 0.5 * (1 + np.tanh(0.5 * (x @ b)))
@@ -107,23 +109,23 @@ def _logistic_regression(
 
 
 def condition(normals: np.ndarray, groups: Sequence[Any]) -> np.ndarray:
-  """Directions that change their own attribute and others less.
+  """Makes each direction change the other attributes less.
 
-  InterFaceGAN's conditional manipulation (section 3.3): the parts of a normal
-  along the others are taken away.  Many normals span much of the space, of
-  which noise makes a part: a ridge, as large as the share of the dimensions
-  that they span, keeps what only that part would take away.
+  This is InterFaceGAN's conditional manipulation (section 3.3): the components
+  of a normal along the other normals are removed.  Many normals span much of
+  the space, in part by noise.  A ridge, as large as the share of the dimensions
+  that the normals span, keeps a normal from losing what only the noise spans.
 
-  On the drawn faces (an early generator, 35 attributes, 128 dimensions) the
-  other scores move .105 of a standard deviation where an attribute's own moves
-  .7 with a ridge of .3, against .127 for the normals alone and .111 with a
-  ridge of .03; the pictures move .081, .076 and .095 of the distance to a
-  stranger.
+  Measured on drawn faces (35 attributes, 128 dimensions), at strengths where an
+  attribute's own score changes by .7 of a standard deviation: the other scores
+  change by .105 with a ridge of .3, by .111 with .03 and by .127 for plain
+  normals; pictures change by .081, .095 and .076 of the distance between two
+  samples.
 
   Args:
     normals: (k, d) of unit length.
-    groups: of each; normals of its own group are not taken away (the choices
-      of a category exclude each other).
+    groups: the group of each normal; components along normals of the same group
+      stay, because the choices of a category exclude each other.
 
   Returns:
     (k, d), of any length.
@@ -139,20 +141,22 @@ def condition(normals: np.ndarray, groups: Sequence[Any]) -> np.ndarray:
 
 
 def regression(latents: np.ndarray, values: np.ndarray) -> np.ndarray:
-  """How latents change with each label while all other labels stay.
+  """Fits how latents change with each label while all other labels stay.
 
-  Linear regression of the latents on all labels together.  A boundary's normal
-  is what best tells a label, which also cancels what else varies; this is what
-  the label moves (Haufe et al. 2014, On the interpretation of weight vectors of
-  linear models).  On the drawn faces, with w+ of E, edits of the same effect
-  then change pictures 1.5 to 10 times less than along normals.
+  This is a linear regression of the latents on all labels together.  The normal
+  of a boundary points to where a label is told best, which includes what
+  cancels other variation of the latents; the regression points to where the
+  label moves them (Haufe et al. 2014, On the interpretation of weight vectors
+  of linear models).  Measured on drawn faces with w+ of E: for the same change
+  of an attribute's score, pictures change 1.5 to 10 times less than along
+  normals.
 
   Args:
     latents: (n, d).
     values: (n, k): numbers, or 0 and 1.
 
   Returns:
-    (k, d), per standard deviation of the label; of any length.
+    (k, d), the change per standard deviation of each label.
   """
   x = np.asarray(latents, np.float64)
   y = np.asarray(values, np.float64)
@@ -162,11 +166,11 @@ def regression(latents: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def principal_components(latents: np.ndarray, count: int) -> Components:
-  """GANSpace: principal components of w (Haerkoenen et al. 2020).
+  """Computes GANSpace's principal components of w (Haerkoenen et al. 2020).
 
   Args:
-    latents: (n, d), many: the paper takes 1e6.
-    count: at most d.
+    latents: (n, d); the paper takes n = 1e6.
+    count: number of components, at most d.
   """
   x = np.asarray(latents, np.float64)
   mean = x.mean(0)
@@ -178,15 +182,15 @@ def principal_components(latents: np.ndarray, count: int) -> Components:
 
 
 def sefa(kernels: Sequence[np.ndarray], count: int) -> np.ndarray:
-  """SeFa: what moves the style vectors most (Shen and Zhou 2021).
+  """Computes SeFa's directions, which move the styles most (Shen, Zhou 2021).
 
   Args:
-    kernels: (d, channels) of the layers that turn w into styles.
-    count: at most d.
+    kernels: (d, channels) each, of the layers that turn w into styles.
+    count: number of directions, at most d.
 
   Returns:
-    (count, d) of unit length: the top eigenvectors of A^T A, A the matrix of
-    all layers.
+    (count, d) of unit length: the top eigenvectors of A^T A, where A is the
+    matrix of all layers.
   """
   a = np.concatenate([np.asarray(k, np.float64) for k in kernels], 1)
   _, vectors = np.linalg.eigh(a @ a.T)
@@ -194,7 +198,7 @@ def sefa(kernels: Sequence[np.ndarray], count: int) -> np.ndarray:
 
 
 def scaled(directions: np.ndarray, latents: np.ndarray) -> np.ndarray:
-  """Gives rows (k, d) the length of one standard deviation of the latents."""
+  """Scales rows (k, d) to one standard deviation of the latents along them."""
   directions = np.asarray(directions, np.float64)
   lengths = np.linalg.norm(directions, axis=1, keepdims=True)
   units = directions / np.maximum(lengths, 1e-12)

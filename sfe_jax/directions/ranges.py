@@ -1,25 +1,27 @@
-"""How far a direction is useful: measured on samples, strength by strength.
+"""The useful range of a direction, measured on samples at many strengths.
 
 A strength is useful while
-  (a) the edited picture stays nearer to itself than to a stranger: its mean
-      perceptual distance to the unedited one is below MOST_CHANGE times the
-      mean distance of two samples, and
-  (b) where the direction is an attribute's, the attribute's mean score still
-      rises (for negative strengths: falls) from one strength to the next, and
-      before has moved less than MOST_EFFECT standard deviations: nothing beyond
-      is natural.
-A direction whose attribute moves less than LEAST_EFFECT on both sides is of no
-use.
+  (a) the edited picture stays nearer to the unedited one than to another
+      picture: the mean perceptual distance to the unedited picture is below
+      MOST_CHANGE times the mean distance of two samples, and
+  (b) for the direction of an attribute, the attribute's mean score still rises
+      (falls, for negative strengths) from one strength to the next, and at the
+      strength before it had moved by less than MOST_EFFECT standard deviations,
+      beyond which pictures look unnatural.
+A direction whose attribute moves by less than LEAST_EFFECT standard deviations
+on both sides is useless.
 """
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
+from sfe_jax.architecture import Variables
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import labels
@@ -32,20 +34,24 @@ _BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
-  """What judges an edit, with its variables.
+class Probe:
+  """The networks that show and measure what an edit does.
 
   Attributes:
     generator: G.
     perception: the network that compares pictures and scores attributes.
-    variables: of both, in this order.
-    schema: what the scores mean; empty where there are none.
+    variables: of both, under "generator" and "perception".
+    schema: the attributes that the perception network scores; may be empty.
   """
 
   generator: Generator
   perception: Perception
-  variables: tuple[Any, Any]
+  variables: Variables
   schema: labels.Schema = ()
+
+  def pictures(self, latents: ArrayLike) -> jax.Array:
+    """Generates images (n, h, w, 3) of w (n, w_dim) or w+ latents."""
+    return _pictures(self.generator, self.variables["generator"], latents)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +59,10 @@ class Effect:
   """What a direction does at each of STRENGTHS.
 
   Attributes:
-    distances: (strengths,) perceptual ones to the unedited picture, mean over
-      samples, 1 between two samples.
-    changes: (strengths, outputs) of the scores, see `log_odds`, mean over
-      samples, 1 for a standard deviation of the samples.
+    distances: (strengths,) mean perceptual distance to the unedited picture;
+      1 is the mean distance of two samples.
+    changes: (strengths, outputs) mean change of the scores (see `log_odds`);
+      1 is a standard deviation over the samples.
   """
 
   distances: np.ndarray
@@ -64,9 +70,15 @@ class Effect:
 
 
 def log_odds(schema: labels.Schema, scores: np.ndarray) -> np.ndarray:
-  """Scores (..., outputs) with categories' logits as every choice's log odds.
+  """Turns the logits of categories into log odds of each choice.
 
-  So all but continuous labels are: positive is more likely than not.
+  Args:
+    schema: what the scores mean.
+    scores: (..., outputs) of a perception network.
+
+  Returns:
+    (..., outputs) float64.  Scores of all but continuous labels are log odds:
+    a positive score says that the label is more likely than not.
   """
   scores = np.array(scores, np.float64)
   for column, span in labels.spans(schema):
@@ -81,85 +93,100 @@ def log_odds(schema: labels.Schema, scores: np.ndarray) -> np.ndarray:
 
 
 class Meter:
-  """Measures directions on some samples."""
+  """Measures the effect of directions on some samples."""
 
-  def __init__(self, networks: Networks, w_plus: np.ndarray):
-    """Takes latents (n, styles, w_dim), n >= 2, as samples."""
-    self._networks = networks
+  def __init__(self, probe: Probe, w_plus: np.ndarray):
+    """Takes samples: latents (n, styles, w_dim), n >= 2."""
+    self._probe = probe
     self._batches = np.array_split(
-        np.float32(w_plus), -(-len(w_plus) // _BATCH)
+        np.asarray(w_plus, np.float32), -(-len(w_plus) // _BATCH)
     )
     others = np.array_split(np.roll(w_plus, 1, 0), len(self._batches))
     found = [
-        self._run(batch, np.float32(other - batch)[None])
+        self._run(batch, np.asarray(other - batch, np.float32)[None])
         for batch, other in zip(self._batches, others)
     ]
-    self._stranger = np.concatenate([x[0] for x in found], 1).mean()
+    # Each sample is compared with the next one.
+    self._other = np.concatenate([x[0] for x in found], 1).mean()
     scores = np.concatenate([x[1] for x in found])
     self._std = np.maximum(scores.std(0), 1e-12)
 
   def effect(self, direction: np.ndarray) -> Effect:
     """Measures a direction, (w_dim,) or (styles, w_dim)."""
-    direction = np.atleast_2d(np.float32(direction))
-    offsets = np.multiply.outer(np.float32(STRENGTHS), direction[None])
+    rows = np.atleast_2d(np.asarray(direction, np.float32))
+    strengths = np.array(STRENGTHS, np.float32)
+    offsets = np.multiply.outer(strengths, rows[None])
     distances, changes = 0.0, 0.0
     n = sum(map(len, self._batches))
     for batch in self._batches:
       compared, before, after = self._run(batch, offsets)
       distances += compared.sum(1) / n
       changes += (after - before).sum(1) / n
-    return Effect(distances / self._stranger, changes / self._std)
+    return Effect(distances / self._other, changes / self._std)
 
-  def _run(self, w_plus, offsets):
+  def _run(
+      self, w_plus: np.ndarray, offsets: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distances (m, n), scores before (n, outputs), after (m, n, outputs)."""
-    n = self._networks
-    compared, *scores = jax.device_get(
-        _judge(n.generator, n.perception, n.variables, w_plus, offsets)
+    probe = self._probe
+    compared, before, after = jax.device_get(
+        _compare(
+            probe.generator, probe.perception, probe.variables, w_plus, offsets
+        )
     )
-    return compared, *(log_odds(n.schema, s) for s in scores)
+    schema = probe.schema
+    return compared, log_odds(schema, before), log_odds(schema, after)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def pictures(
-    generator: Generator, variables: Any, w_plus: jax.Array
+def _pictures(
+    generator: Generator, variables: Any, latents: ArrayLike
 ) -> jax.Array:
-  """Images of w+ or w, with the fixed noise that editing uses."""
-  if w_plus.ndim == 2:
-    w_plus = jnp.repeat(w_plus[:, None], generator.styles, 1)
-  return generator.apply(variables, w_plus, method="synthesize")
+  """Images of w+ or w, with the constant noise that editing uses."""
+  latents = jnp.asarray(latents)
+  if latents.ndim == 2:
+    latents = jnp.repeat(latents[:, None], generator.styles, 1)
+  made = generator.apply(variables, latents, method="synthesize")
+  return cast(jax.Array, made)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _judge(generator, perception, variables, w_plus, offsets):
-  """What m offsets do to w+ (n, styles, w_dim), see `Meter._run`.
+def _compare(
+    generator: Generator,
+    perception: Perception,
+    variables: Variables,
+    w_plus: jax.Array,
+    offsets: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Compares pictures before and after m offsets of w+, see `Meter._run`.
 
-  Offsets have a shape that broadcasts to (m, n, styles, w_dim).
+  The offsets' shape broadcasts to (m, n, styles, w_dim).
   """
+  judge = functools.partial(perception.apply, variables["perception"])
 
-  def look(w_plus):
-    made = pictures(generator, variables[0], w_plus)
-    features = perception.apply(variables[1], made, method="features")
-    return features, perception.apply(variables[1], made)[1]
+  def look(w_plus: jax.Array) -> tuple[Any, Any]:
+    made = _pictures(generator, variables["generator"], w_plus)
+    return judge(made, method="features"), judge(made)[1]
 
   before, scores = look(w_plus)
 
-  def one(offset):
+  def one(offset: jax.Array) -> tuple[Any, Any]:
     after, changed = look(w_plus + offset)
-    compared = perception.apply(
-        variables[1], before, after, method="compare"
-    )
-    return compared, changed
+    return judge(before, after, method="compare"), changed
 
   compared, changed = jax.lax.map(one, offsets)
   return compared, scores, changed
 
 
 def useful(effect: Effect, output: int | None = None) -> tuple[float, float]:
-  """The useful strengths, as the module says; ends are 0 or of STRENGTHS.
+  """The useful range of a direction, by the rules at the top of this file.
 
   Args:
-    effect: of the direction.
-    output: of its attribute among the scores, if it is one's.
+    effect: the measured effect.
+    output: index of the direction's own attribute among the scores, or None.
+
+  Returns:
+    The smallest and the largest useful strength: 0 or one of STRENGTHS each.
   """
   ends, reached = {}, 0.0
   for sign in (-1, 1):

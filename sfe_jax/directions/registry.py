@@ -1,36 +1,47 @@
-"""Directions by name: the release's tables and the user's own files."""
+"""Edit directions by name: published tables, fitted directions, user files."""
 
 import dataclasses
 import difflib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from absl import logging
 
 from sfe_jax.directions import cars, faces, files
-from sfe_jax.directions.entries import Entry, File
+from sfe_jax.directions.entries import Entry, File, range_text
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import labels
 
 TABLES: dict[str, tuple[Entry, ...]] = {
     "faces": faces.ENTRIES,
     "cars": cars.ENTRIES,
 }
-# Files in a weights folder's directions/ that are no direction of their own.
+_PUBLISHED_W_DIM = 512
+_DOMAIN_OF_RESOLUTION = {1024: "faces", 512: "cars"}
+# Official files in a weight folder's directions/ that are no directions.
 _TEXT_FILES = frozenset({"delta_i_c", "fs3", "S_mean_std"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What a list of directions shows.
+  """What a list of directions shows of one.
 
   Attributes:
-    name: to ask for it.
-    family: where it comes from.
-    low: smallest published strength, None if not published.
-    high: largest published strength, None if not published.
-    effect: what + and - do.
-    available: whether it can be used.
-    missing: why not: the missing file, or what does not fit the generator.
+    name: name of the direction.
+    family: method that found the direction.
+    low: smallest useful strength, None if it is not known.
+    high: largest useful strength, None if it is not known.
+    effect: what a positive (+) and a negative (-) strength do.
+    remark: side effects and limits, or a better direction for the same edit.
+    adds: attributes that a positive strength adds.
+    removes: attributes that a positive strength removes.
+    available: whether the direction can be used.
+    missing: why it cannot be used: the missing file, or what does not fit the
+      generator.
   """
 
   name: str
@@ -38,20 +49,82 @@ class Description:
   low: float | None
   high: float | None
   effect: str
+  remark: str
+  adds: tuple[str, ...]
+  removes: tuple[str, ...]
   available: bool
   missing: str | None
 
+  @property
+  def attributes(self) -> str:
+    """What a positive strength adds and removes: "+Smiling", "-Young"."""
+    return ",".join(
+        [*(f"+{name}" for name in self.adds)]
+        + [*(f"-{name}" for name in self.removes)]
+    )
+
+
+def table(rows: Sequence[Description], with_missing: bool = True) -> str:
+  """Formats descriptions as a table in plain text, one direction per line.
+
+  Args:
+    rows: the directions.
+    with_missing: whether a line below a direction that cannot be used says
+      why.
+  """
+  cells = [("name", "strengths", "family", "attribute", "effect")]
+  cells += [
+      (
+          row.name,
+          range_text(row.low, row.high),
+          row.family,
+          row.attributes or "-",
+          "; ".join(filter(None, (row.effect, row.remark))),
+      )
+      for row in rows
+  ]
+  widths = [max(map(len, column)) + 2 for column in zip(*cells)]
+  header, *lines = (
+      "".join(f"{text:{width}}" for text, width in zip(line, widths)).rstrip()
+      for line in cells
+  )
+  out = [header]
+  for line, row in zip(lines, rows):
+    out.append(line)
+    if with_missing and not row.available:
+      out.append(f"{'':{widths[0]}}not available: {row.missing}")
+  if not rows:
+    out.append(
+        "(none; `python -m sfe_jax.directions --weights WEIGHTS` finds some)"
+    )
+  return "\n".join(out)
+
+
+def published_domain(generator: Generator) -> str:
+  """The table of published directions that fits a generator.
+
+  The published directions belong to two generators: FFHQ at 1024 px and cars
+  at 512 px, both with 512-dimensional latents.
+
+  Returns:
+    "faces", "cars", or "none" for a generator of another shape, to whose
+    latents the published directions mean nothing.
+  """
+  if generator.w_dim != _PUBLISHED_W_DIM:
+    return "none"
+  return _DOMAIN_OF_RESOLUTION.get(generator.resolution, "none")
+
 
 class Registry:
-  """Looks up directions for one generator and one weights folder."""
+  """Looks up the directions of one generator and one weight folder."""
 
   def __init__(
       self,
-      folder: str | pathlib.Path,
+      folder: str | os.PathLike[str],
       space: LatentSpace,
       entries: Iterable[Entry],
   ):
-    """Starts with `entries`; `load` chooses them by domain."""
+    """Starts with `entries`; use `of_weights` to find them."""
     self._folder = pathlib.Path(folder)
     self._space = space
     self._entries: dict[str, Entry] = {}
@@ -60,46 +133,82 @@ class Registry:
       self._add(entry)
 
   @classmethod
+  def of_weights(
+      cls,
+      folder: str | os.PathLike[str],
+      generator: Generator,
+      domain: str | None = None,
+  ) -> "Registry":
+    """Finds the directions that a weight folder offers its generator.
+
+    These are the published directions of `domain`, then the files in
+    FOLDER/directions: directions that `python -m sfe_jax.directions` fitted,
+    and the user's own.
+
+    By default the generator's shape chooses the published directions (see
+    `published_domain`): faces for 1024 px and cars for 512 px, both with w_dim
+    512, and none for any other shape.  The shape cannot tell what a generator
+    was trained on: give `domain` "none" for a generator of this shape that was
+    trained on other pictures.
+
+    A fitted direction with the name of a published one is offered as
+    "fitted_NAME", which is logged: the published names always mean the
+    published directions.
+
+    Args:
+      folder: weight folder; it may lack directions/ and mappers/.
+      generator: the generator that the folder holds.
+      domain: "faces", "cars", or "none" for FOLDER/directions alone; None
+        chooses by the generator's shape.
+
+    Raises:
+      UserError: a user's file has the name of another direction.
+    """
+    return cls.load(
+        folder,
+        domain or published_domain(generator),
+        generator.styles,
+        generator.style_widths,
+        generator.w_dim,
+    )
+
+  @classmethod
   def load(
       cls,
-      folder: str | pathlib.Path,
+      folder: str | os.PathLike[str],
       domain: str,
       styles: int,
       widths: Sequence[int],
-      w_dim: int = 512,
+      w_dim: int = _PUBLISHED_W_DIM,
   ) -> "Registry":
-    """The directions of a weights folder.
+    """Finds the directions of a weight folder, see `of_weights`.
 
     Args:
-      folder: holds directions/*.npz and mappers/NAME; both may be absent.
-      domain: "faces" and "cars" have tables; any other name has only the
-        files in directions/.
-      styles: the generator's w+ rows.
+      folder: weight folder; it may lack directions/ and mappers/.
+      domain: "faces" or "cars"; any other name has no published directions.
+      styles: number of w+ rows of the generator.
       widths: input channels of its convolutions.
-      w_dim: its latent width.
+      w_dim: width of its latents.
 
     Raises:
-      UserError: a file has the name of a direction of the tables.
+      UserError: a user's file has the name of another direction.
     """
-    registry = cls(
-        folder,
-        LatentSpace(styles, tuple(widths), w_dim),
-        TABLES.get(domain, ()),
-    )
-    known = _TEXT_FILES | {
-        entry.stem
-        for table in TABLES.values()
-        for entry in table
-        if hasattr(entry, "stem")
-    }
+    space = LatentSpace(styles, tuple(widths), w_dim)
+    registry = cls(folder, space, TABLES.get(domain, ()))
+    official = _TEXT_FILES
+    if w_dim == _PUBLISHED_W_DIM:
+      official |= {
+          entry.stem
+          for entries in TABLES.values()
+          for entry in entries
+          if hasattr(entry, "stem")
+      }
     own = pathlib.Path(folder) / "directions"
     fitted = files.fitted(own)
     for path in sorted(own.glob("*.npz")):
       if path in fitted:
-        about = fitted[path]._asdict()
-        adds = (path.stem,)
-        registry._add(File(path.stem, path=path, adds=adds, **about))
-      elif path.stem not in known:
+        registry._add_fitted(path, fitted[path])
+      elif path.stem not in official:
         registry._add(_user_entry(path, path.stem))
     return registry
 
@@ -108,53 +217,47 @@ class Registry:
     return [d.name for d in self.describe() if d.available]
 
   def describe(self) -> list[Description]:
-    """All directions, also those that cannot be used and why."""
-    out = []
-    for entry in self._entries.values():
-      missing = None
-      try:
-        entry.check(self._folder, self._space)
-      except UserError as error:
-        missing = str(error)
-      out.append(
-          Description(
-              entry.name,
-              entry.family,
-              entry.low,
-              entry.high,
-              entry.effect,
-              missing is None,
-              missing,
-          )
-      )
-    return out
+    """Describes all directions, with the reason for those not available."""
+    return [self._describe(entry) for entry in self._entries.values()]
+
+  def _describe(self, entry: Entry) -> Description:
+    missing = None
+    try:
+      entry.check(self._folder, self._space)
+    except UserError as error:
+      missing = str(error)
+    return Description(
+        name=entry.name,
+        family=entry.family,
+        low=entry.low,
+        high=entry.high,
+        effect=entry.effect,
+        remark=entry.remark,
+        adds=entry.adds,
+        removes=entry.removes,
+        available=missing is None,
+        missing=missing,
+    )
 
   def entry(self, name: str) -> Entry:
-    """The table's line for `name`.
+    """The entry of a direction.
+
+    Args:
+      name: its name; case, spaces, underscores and hyphens do not matter.
 
     Raises:
       UserError: no direction has this name.
     """
-    key = labels.name_key(name)
-    if key not in self._entries:
-      close = difflib.get_close_matches(key, self._entries, 3)
-      names = ", ".join(repr(self._entries[k].name) for k in close)
-      raise UserError(
-          f"unknown direction {name!r}"
-          + (f"; did you mean {names}?" if names else "")
-          + "; list them all with `python -m sfe_jax.edit --list_edits"
-          + f" --weights {self._folder}`"
-      )
-    return self._entries[key]
+    return self._entries[self._key(name)]
 
   def get(self, name: str) -> DirectionData:
-    """The direction as data for `apply`.
+    """The direction as data for `apply`; built once.
 
     Raises:
-      UserError: the name is unknown, a file is missing or does not fit.
+      UserError: the name is unknown, or a file is missing or does not fit.
     """
-    entry = self.entry(name)
-    key = labels.name_key(name)
+    key = self._key(name)
+    entry = self._entries[key]
     if key not in self._built:
       try:
         self._built[key] = entry.build(self._folder, self._space)
@@ -164,15 +267,47 @@ class Registry:
         ) from error
     return self._built[key]
 
+  def _key(self, name: Any) -> str:
+    """The key of a known direction; UserError for other names."""
+    if not isinstance(name, str):
+      raise UserError(
+          f"a direction's name must be a string such as 'age', got {name!r}"
+      )
+    key = labels.name_key(name)
+    if key in self._entries:
+      return key
+    close = difflib.get_close_matches(key, self._entries, 3)
+    names = ", ".join(repr(self._entries[k].name) for k in close)
+    published = " or ".join(
+        f"--domain {domain}"
+        for domain, entries in TABLES.items()
+        if key in {labels.name_key(entry.name) for entry in entries}
+    )
+    raise UserError(
+        f"unknown direction {name!r}"
+        + (f"; did you mean {names}?" if names else "")
+        + (
+            "; it is a published direction of another generator, which"
+            f" {published} offers nevertheless"
+            if published
+            else ""
+        )
+        + "; list them all with `python -m sfe_jax.edit --list_edits"
+        + f" --weights {self._folder}`"
+    )
+
   def add_file(
-      self, path: str | pathlib.Path, name: str | None = None
+      self, path: str | os.PathLike[str], name: str | None = None
   ) -> str:
-    """Adds a user's direction and returns its name.
+    """Adds a user's direction file.
 
     Args:
-      path: .npy, or .npz with one array or one called "direction"; shapes as
-        in `families.user`.
-      name: the file's stem if not given.
+      path: an .npy file, or an .npz file with one array or one called
+        "direction"; see `families.user` for its shape.
+      name: the direction's name; default: the file's name without suffix.
+
+    Returns:
+      The direction's name.
 
     Raises:
       UserError: the file or its shape is wrong, or the name is taken.
@@ -183,15 +318,29 @@ class Registry:
     self._add(entry)
     return entry.name
 
+  def _add_fitted(self, path: pathlib.Path, about: files.About) -> None:
+    name, remark = path.stem, ""
+    taken = self._entries.get(labels.name_key(name))
+    if taken is not None and not isinstance(taken, File):
+      name = f"fitted_{name}"
+      remark = f"{taken.name!r} is the published direction"
+      logging.warning(
+          "the fitted direction %s has the name of the published direction %r:"
+          " it is offered as %r; the domain none leaves the published ones out",
+          path, taken.name, name,
+      )
+    self._add(File(name, path=path, remark=remark, **about._asdict()))
+
   def _add(self, entry: Entry) -> None:
     key = labels.name_key(entry.name)
     if key in self._entries:
+      taken = self._entries[key]
       where = f" ({entry.path})" if isinstance(entry, File) else ""
       raise UserError(
           f"the name {entry.name!r}{where} is taken by direction"
-          f" {self._entries[key].name!r}; choose another name"
+          f" {taken.name!r}; choose another name"
           + ", or domain none, which leaves the published directions out"
-          * (not isinstance(self._entries[key], File))
+          * (not isinstance(taken, File))
       )
     self._entries[key] = entry
 

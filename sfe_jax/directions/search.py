@@ -1,20 +1,26 @@
-"""Finds directions, measures them and writes the useful ones."""
+"""Finds directions of a generator, measures them and writes the useful ones."""
 
 import dataclasses
 import pathlib
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import tqdm
 from absl import logging
-from PIL import Image, ImageDraw
 
-from sfe_jax.directions import candidates, files, ranges
+from sfe_jax.directions import (
+    candidates,
+    effects,
+    files,
+    ranges,
+    samples,
+    sheet,
+)
 from sfe_jax.directions.candidates import Candidate
-from sfe_jax.directions.ranges import Effect, Networks
+from sfe_jax.directions.effects import Words
+from sfe_jax.directions.ranges import Effect, Probe
+from sfe_jax.directions.samples import LabelledPictures, Samples
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
@@ -24,8 +30,8 @@ from sfe_jax.storage import atomic, images, labels, weights
 REPORT, SHEET = "report.json", "sheet.png"
 _MEASURED = 96  # samples that ranges are measured on
 _SHOWN = 3  # of these on the sheet
-_TILE = 72
-_STAGES = {
+_LOOK = f"no labels: compare low and high in its row of directions/{SHEET}"
+_NETWORKS = {
     "generator": Generator,
     "perception": Perception,
     "e4e": E4E,
@@ -37,14 +43,14 @@ class Settings:
   """What to look for.
 
   Attributes:
-    samples: pictures that attributes are fitted to.
-    seed: of the samples.
-    components: how many of GANSpace.
-    sefa: how many of SeFa.
-    method: one of candidates.METHODS; None takes "regression" for true labels
-      and "boundary" for scores, each of which is then the better one.
+    samples: number of pictures that attributes are fitted to.
+    seed: random seed of the samples.
+    components: number of GANSpace directions.
+    sefa: number of SeFa directions.
+    method: one of candidates.METHODS; None is "regression" for true labels and
+      "boundary" for scores, which are the better ones for each.
     conditioning: one of candidates.CONDITIONING.
-    data: folder of pictures with true labels; empty takes the scores of the
+    data: folder of pictures with true labels; empty to use the scores of the
       perception network.
     labels: the CSV file of the labels.
   """
@@ -61,25 +67,34 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-  """A direction, what it does, and its useful range."""
+  """A direction with its measured effect and its useful range."""
 
   candidate: Candidate
   effect: Effect
   low: float
   high: float
 
+  def at_end(self) -> np.ndarray:
+    """Changes (outputs,) of the scores per sign at the end of the range.
+
+    The end is the upper one, or the lower one of a range without positive
+    strengths.
+    """
+    end = self.high or self.low
+    return self.effect.changes[ranges.STRENGTHS.index(end)] * np.sign(end)
+
 
 def find(
     folder: pathlib.Path, out: pathlib.Path, settings: Settings
 ) -> list[str]:
-  """Writes OUT/NAME.npz of every useful direction, a report and a sheet.
+  """Finds directions; writes OUT/NAME.npz of each useful one, REPORT and SHEET.
 
-  Fitted directions that are in OUT already are replaced, the report is written
+  Fitted directions that are already in OUT are replaced.  The report is written
   last.
 
   Args:
-    folder: of weights: generator, perception, and e4e where `settings` name
-      labelled pictures.
+    folder: weight folder with generator and perception, and with e4e if
+      `settings` name labelled pictures.
     out: folder to write.
     settings: what to look for.
 
@@ -87,68 +102,35 @@ def find(
     Names of the directions.
 
   Raises:
-    UserError: a network is missing or does not fit, nothing to look for, or a
-      file that is in the way.
+    UserError: a network is missing or does not fit, there is nothing to look
+      for or nothing useful, or a file of another kind is in the way.
   """
-  networks = load(folder, settings)
-  source = _labelled_pictures(folder, networks, settings)
-  schema = source[-1].schema if source else networks.schema
-  names = labels.edit_names(schema)
-  names += [f"pca{i + 1}" for i in range(settings.components)]
-  names += [f"sefa{i + 1}" for i in range(settings.sefa)]
-  old = files.fitted(out)
-  for name in names:
-    path = out / f"{name}.npz"
-    if path.exists() and path not in old:
-      raise UserError(
-          f"{path} is in the way: it is no direction that this program wrote;"
-          " rename it, or write to another --out"
-      )
-  count, seed = settings.samples, settings.seed
+  probe = load(folder, settings)
+  source = _labelled_pictures(folder, probe, settings)
+  given = labels.read_effects(settings.labels) if source else {}
+  schema = source.table.schema if source else probe.schema
+  old = _replaceable(out, schema, settings)
   if source:
-    samples = candidates.labelled(networks, *source, count, seed)
+    drawn = samples.labelled(probe, source, settings.samples, settings.seed)
   else:
-    samples = candidates.classified(networks, count, seed)
-  found, left_out = [], {}
-  if samples.scores is not None:
-    method = settings.method or ("regression" if samples.true else "boundary")
-    found, left_out = candidates.attributes(
-        samples, method, settings.conditioning
-    )
-  found += candidates.unsupervised(
-      networks, settings.components, settings.sefa, seed
-  )
-  w_plus = _w_plus(networks, samples.latents[:_MEASURED])
-  measured, useless = _measure(networks, w_plus, found)
-  if not measured and source:
-    logging.warning("E tells pictures apart too little: measuring on samples")
-    w_plus = _w_plus(networks, candidates.codes(networks, _MEASURED, seed))
-    measured, useless = _measure(networks, w_plus, found)
+    drawn = samples.classified(probe, settings.samples, settings.seed)
+  found, left_out = _fit(probe, drawn, given, settings)
+  shown, measured, useless = _measure(probe, drawn, found, settings.seed)
   left_out |= useless
   for name, reason in left_out.items():
     logging.info("%s is left out: %s", name, reason)
   if not measured:
     raise UserError(
-        "no direction is useful; is the generator trained?  See the lines above"
+        "no direction is useful; is the generator trained?  The lines above say"
+        " why each is left out"
     )
   for path in [*old, out / REPORT]:
     path.unlink(missing_ok=True)
-  outputs = labels.outputs(networks.schema)
-  for item in measured:
-    files.write_fitted(
-        out / f"{item.candidate.name}.npz",
-        item.candidate.offset,
-        files.About(
-            item.candidate.family,
-            _effect(item, outputs),
-            item.low,
-            item.high,
-        ),
-    )
-  images.write(out / SHEET, sheet(networks, w_plus[:_SHOWN], measured))
+  _write(out, probe, shown, measured, effects.of_schema(probe.schema, given))
+  outputs = labels.outputs(probe.schema)
   report = {
       "settings": dataclasses.asdict(settings),
-      "samples": len(samples.latents),
+      "samples": len(drawn.latents),
       "strengths": ranges.STRENGTHS,
       "directions": {m.candidate.name: _entry(m, outputs) for m in measured},
       "left_out": left_out,
@@ -157,11 +139,12 @@ def find(
   return [item.candidate.name for item in measured]
 
 
-def load(folder: pathlib.Path, settings: Settings) -> Networks:
-  """The generator and the perception network.
+def load(folder: pathlib.Path, settings: Settings) -> Probe:
+  """Reads the generator and the perception network of a weight folder.
 
   Raises:
-    UserError: one is missing or damaged, or there is nothing to look for.
+    UserError: a network is missing or damaged, or there is nothing to look
+      for.
   """
   generator, generator_variables = _read(folder, "generator")
   perception, perception_variables = _read(folder, "perception")
@@ -182,23 +165,27 @@ def load(folder: pathlib.Path, settings: Settings) -> Networks:
           f"--{name} is {getattr(settings, name)}, latents have only"
           f" {generator.w_dim} numbers"
       )
-  variables = generator_variables, perception_variables
-  return Networks(generator, perception, variables, schema)
+  variables = {
+      "generator": generator_variables,
+      "perception": perception_variables,
+  }
+  return Probe(generator, perception, variables, schema)
 
 
 def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
+  """A network of a weight folder and its variables."""
   if not (folder / name).is_dir():
     raise UserError(
         f"{folder} holds no {name}; train it with configs/toy_{name}.py and"
         f" copy WORKDIR/weights/{name} there"
     )
-  return weights.read(folder / name, _STAGES[name])
+  return weights.read(folder / name, _NETWORKS[name])
 
 
 def _labelled_pictures(
-    folder: pathlib.Path, networks: Networks, settings: Settings
-) -> tuple[E4E, Any, str, labels.Table] | None:
-  """E, folder and labels, if there are any; see `candidates.labelled`."""
+    folder: pathlib.Path, probe: Probe, settings: Settings
+) -> LabelledPictures | None:
+  """The labelled pictures that the settings name, if they name any."""
   if bool(settings.data) != bool(settings.labels):
     raise UserError(
         "--data and --labels go together: a folder of pictures and the CSV"
@@ -207,30 +194,91 @@ def _labelled_pictures(
   if not settings.data:
     return None
   e4e, variables = _read(folder, "e4e")
-  g = networks.generator
+  g = probe.generator
   if (e4e.styles, e4e.w_dim) != (g.styles, g.w_dim):
     raise UserError(
         f"{folder}: e4e gives latents ({e4e.styles}, {e4e.w_dim}), the"
         f" generator takes ({g.styles}, {g.w_dim})"
     )
   table = labels.read(settings.labels)
-  return e4e, variables, settings.data, table
+  return LabelledPictures(e4e, variables, settings.data, table)
 
 
-def _w_plus(networks: Networks, latents: np.ndarray) -> np.ndarray:
-  if latents.ndim == 3:
-    return latents
-  return np.repeat(latents[:, None], networks.generator.styles, 1)
+def _replaceable(
+    out: pathlib.Path, schema: labels.Schema, settings: Settings
+) -> list[pathlib.Path]:
+  """Fitted directions in OUT; UserError if other files are in the way."""
+  names = labels.edit_names(schema)
+  names += [f"pca{i + 1}" for i in range(settings.components)]
+  names += [f"sefa{i + 1}" for i in range(settings.sefa)]
+  old = list(files.fitted(out))
+  for name in names:
+    path = out / f"{name}.npz"
+    if path.exists() and path not in old:
+      raise UserError(
+          f"{path} is in the way: it is no direction that this program wrote;"
+          " rename it, or write to another --out"
+      )
+  return old
+
+
+def _fit(
+    probe: Probe,
+    drawn: Samples,
+    given: Mapping[str, tuple[str, str]],
+    settings: Settings,
+) -> tuple[list[Candidate], dict[str, str]]:
+  """All directions, and by name the reason why others are left out."""
+  found: list[Candidate] = []
+  left_out: dict[str, str] = {}
+  if drawn.scores is not None:
+    method = settings.method or ("regression" if drawn.true else "boundary")
+    found, left_out = candidates.attributes(
+        drawn, method, settings.conditioning, given
+    )
+  found += candidates.unsupervised(
+      probe, settings.components, settings.sefa, settings.seed
+  )
+  return found, left_out
 
 
 def _measure(
-    networks: Networks, w_plus: np.ndarray, found: Sequence[Candidate]
+    probe: Probe, drawn: Samples, found: Sequence[Candidate], seed: int
+) -> tuple[np.ndarray, list[Measured], dict[str, str]]:
+  """Measures directions on the first samples.
+
+  Returns:
+    w+ (_SHOWN, styles, w_dim) for the sheet; useful directions; and by name the
+    reason why others are left out.
+  """
+  w_plus = _w_plus(probe, drawn.latents[:_MEASURED])
+  measured, useless = _measure_on(probe, w_plus, found)
+  if not measured and drawn.true:
+    logging.warning(
+        "no direction is useful on the latents that e4e finds for the pictures:"
+        " measuring on samples of the generator instead"
+    )
+    w_plus = _w_plus(probe, samples.codes(probe, _MEASURED, seed))
+    measured, useless = _measure_on(probe, w_plus, found)
+  return w_plus[:_SHOWN], measured, useless
+
+
+def _w_plus(probe: Probe, latents: np.ndarray) -> np.ndarray:
+  """w+ of latents of w or w+."""
+  if latents.ndim == 3:
+    return latents
+  return np.repeat(latents[:, None], probe.generator.styles, 1)
+
+
+def _measure_on(
+    probe: Probe, w_plus: np.ndarray, found: Sequence[Candidate]
 ) -> tuple[list[Measured], dict[str, str]]:
-  """Useful directions, and why others are left out by name."""
-  outputs = labels.outputs(networks.schema)
-  meter = ranges.Meter(networks, w_plus)
+  """Useful directions, and by name the reason why others are left out."""
+  outputs = labels.outputs(probe.schema)
+  meter = ranges.Meter(probe, w_plus)
   measured, left_out = [], {}
-  for candidate in tqdm.tqdm(found, unit="direction", desc="measuring"):
+  bar = tqdm.tqdm(found, unit="direction", desc="measuring", disable=None)
+  for candidate in bar:
     effect = meter.effect(candidate.offset)
     output = (
         outputs.index(candidate.label) if candidate.label in outputs else None
@@ -243,27 +291,55 @@ def _measure(
   return measured, left_out
 
 
-def _at_end(item: Measured) -> np.ndarray:
-  """Changes of the scores at the range's upper end, or its lower."""
-  end = item.high or item.low
-  return item.effect.changes[ranges.STRENGTHS.index(end)] * np.sign(end)
+def _write(
+    out: pathlib.Path,
+    probe: Probe,
+    shown: np.ndarray,
+    measured: Sequence[Measured],
+    words: Mapping[str, Words],
+) -> None:
+  """Writes the directions' files and the sheet.
+
+  Args:
+    out: folder to write.
+    probe: holds the generator.
+    shown: (n, styles, w_dim) samples for the sheet.
+    measured: the directions.
+    words: effects of the labels that the perception network scores.
+  """
+  for item in measured:
+    candidate = item.candidate
+    about = files.About(
+        family=candidate.family,
+        effect=_effect(item, words),
+        low=item.low,
+        high=item.high,
+        adds=(candidate.label,) if candidate.label else (),
+    )
+    files.write_fitted(
+        out / f"{candidate.name}.npz", candidate.offset, about
+    )
+  rows = [
+      (m.candidate.name, m.candidate.offset, m.low, m.high) for m in measured
+  ]
+  images.write(out / SHEET, sheet.draw(probe, shown, rows))
 
 
-def _effect(item: Measured, outputs: Sequence[str]) -> str:
-  """What + and - do, in a user's words."""
-  if item.candidate.effect or not outputs:
-    return item.candidate.effect or f"see {SHEET}"
-  changes = _at_end(item)
-  largest = np.argmax(np.abs(changes))
-  more, less = ("more", "less") if changes[largest] > 0 else ("less", "more")
-  text = candidates.words(outputs[largest])
-  return f"mostly: + {more} {text}, - {less}"
+def _effect(item: Measured, words: Mapping[str, Words]) -> str:
+  """What + and - do; for unsupervised directions, to the most changed score."""
+  if item.candidate.effect:
+    return item.candidate.effect.text()
+  if not words:
+    return _LOOK
+  changes = item.at_end()
+  largest = int(np.argmax(np.abs(changes)))
+  return f"mostly: {list(words.values())[largest].text(changes[largest])}"
 
 
 def _entry(item: Measured, outputs: Sequence[str]) -> dict[str, Any]:
   """A direction in the report, see `python -m sfe_jax.directions --help`."""
   candidate, effect = item.candidate, item.effect
-  entry = {
+  entry: dict[str, Any] = {
       "family": candidate.family,
       "low": item.low,
       "high": item.high,
@@ -273,7 +349,7 @@ def _entry(item: Measured, outputs: Sequence[str]) -> dict[str, Any]:
   if candidate.label not in outputs:
     return entry
   own = outputs.index(candidate.label)
-  changes = _at_end(item)
+  changes = item.at_end()
   group = candidate.label.partition("=")[0]
   others = {
       label: round(float(changes[i] / changes[own]), 4)
@@ -285,34 +361,3 @@ def _entry(item: Measured, outputs: Sequence[str]) -> dict[str, Any]:
       "others": others,
       "others_mean": float(np.mean(np.abs([*others.values()] or [0.0]))),
   }
-
-
-def sheet(
-    networks: Networks, w_plus: np.ndarray, measured: Sequence[Measured]
-) -> np.ndarray:
-  """A row per direction: its name, then every sample from low to high."""
-  rows = []
-  for item in measured:
-    low, high = item.low, item.high
-    strengths = (low, low / 2, 0.0, high / 2, high)
-    made = jax.device_get([
-        ranges.pictures(
-            networks.generator,
-            networks.variables[0],
-            np.float32(w_plus + s * item.candidate.offset),
-        )
-        for s in strengths
-    ])
-    tiles = images.to_uint8(np.stack(made, 1)).reshape(-1, *made[0].shape[1:])
-    text = f"{item.candidate.name.replace('_', ' ')} {low:g} to {high:g}"
-    rows.append([_tile(text), *tiles])
-  titles = ["low", "", "0", "", "high"] * len(w_plus)
-  return images.grid(rows, ["", *titles], _TILE)
-
-
-def _tile(text: str) -> np.ndarray:
-  """A white tile with words on it."""
-  image = Image.new("RGB", (_TILE, _TILE), "white")
-  lines = "\n".join(textwrap.wrap(text, _TILE // 6 - 1))
-  ImageDraw.Draw(image).text((3, 3), lines, fill="black")
-  return np.asarray(image)

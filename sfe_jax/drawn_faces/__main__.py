@@ -3,8 +3,9 @@ r"""Draws a folder of faces with exact labels.
   python -m sfe_jax.drawn_faces --dst faces32 --count 50000 --size 32
 
 Writes FOLDER/000/000007.png, ... and FOLDER/labels.csv: the column `file`,
-then every attribute, and `out_of_domain`.  Rerunning the same command draws
-what is missing.  Exit code: 0 done, 2 wrong usage.
+then every attribute, and `out_of_domain`; and FOLDER/effects.json: what edits
+of the attributes do, in words.  Rerunning the same command draws what is
+missing.  Exit code: 0 done, 2 wrong usage.
 """
 
 import os

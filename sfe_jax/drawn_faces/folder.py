@@ -10,10 +10,11 @@ import pathlib
 
 import tqdm
 
+from sfe_jax.drawn_faces.effects import EFFECTS
 from sfe_jax.drawn_faces.faces import ATTRIBUTES, Face, sample
 from sfe_jax.drawn_faces.portrait import draw
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, images
+from sfe_jax.storage import atomic, images, labels
 
 LABELS = "labels.csv"
 MOST = 1_000_000
@@ -39,7 +40,8 @@ def write(
   """Draws faces start .. start + count - 1 of a seed into a folder.
 
   Pictures that are there stay; labels.csv, which is written last, tells the
-  attributes of these and of all faces labelled there before.
+  attributes of these and of all faces labelled there before.  effects.json says
+  what edits of the attributes do, see `labels.read_effects`.
 
   Args:
     folder: where to; made if missing.
@@ -76,6 +78,7 @@ def write(
       drawn += new
       rows.update(lines)
       bar.update(job[4] - job[3])
+  atomic.write_json(folder / labels.EFFECTS, dict(EFFECTS))
   text = "".join(rows[key] for key in sorted(rows))
   atomic.write_text(folder / LABELS, _line(_HEADER) + text)
   return drawn

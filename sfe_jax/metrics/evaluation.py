@@ -15,7 +15,6 @@ from absl import logging
 
 from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.directions.entries import Entry, File, Mapper
-from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
 from sfe_jax.metrics import attributes, methods, protocols, report, truth
 from sfe_jax.metrics.judge import Judge
@@ -283,7 +282,7 @@ def run(settings: Settings) -> dict[str, Any]:
   networks = runs.weight_folder(settings.networks or folder)
   generator = cast(Generator, weights.module(folder / "generator", Generator))
   size = generator.resolution
-  directions = registry(folder, generator, settings.domain)
+  directions = Registry.of_weights(folder, generator, settings.domain)
   prepared = PROTOCOLS[settings.protocol](settings, size, directions)
   for name in prepared.directions:
     directions.get(name)  # raises if a file is missing

@@ -20,9 +20,10 @@ import numpy as np
 from absl import logging
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import weights
+from sfe_jax.storage import atomic, weights
 
 BINARY, CONTINUOUS, CATEGORICAL = "binary", "continuous", "categorical"
+EFFECTS = "effects.json"  # beside a CSV file, see `read_effects`
 _FILE = "file"
 _MOST_CHOICES = 64
 _Cells = Sequence[tuple[int, str]]  # line numbers and texts of a column
@@ -280,3 +281,37 @@ def _number(text: str) -> float | None:
   except ValueError:
     return None
   return value if math.isfinite(value) else None
+
+
+def read_effects(path: str | os.PathLike) -> dict[str, tuple[str, str]]:
+  """Reads what edits of labels do, from the file EFFECTS beside a CSV file.
+
+  The file is optional.  It maps a label, "skin" or "hair=long", to what a
+  positive and what a negative strength does, e.g.
+  {"skin": ["darker skin", "lighter skin"]}.
+
+  Args:
+    path: the CSV file of labels.
+
+  Returns:
+    Effects by label; empty without the file.
+
+  Raises:
+    UserError: the file cannot be read or has another form.
+  """
+  file = os.path.join(os.path.dirname(os.path.abspath(path)), EFFECTS)
+  if not os.path.exists(file):
+    return {}
+  found = atomic.read_json(file)
+  pairs = found.items() if isinstance(found, dict) else [("", found)]
+  for label, texts in pairs:
+    if (
+        not isinstance(texts, list)
+        or len(texts) != 2
+        or not all(isinstance(text, str) for text in texts)
+    ):
+      raise UserError(
+          f"{file}: {label!r} must be two texts, what + and what - does, e.g."
+          f' ["darker skin", "lighter skin"]; got {texts!r}'
+      )
+  return {label: (texts[0], texts[1]) for label, texts in pairs}

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from sfe_jax import directions, pipeline
 from sfe_jax.architecture import Models
-from sfe_jax.directions import DirectionData, cars, faces, families, files
+from sfe_jax.directions import DirectionData, families, training_sets
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
 from sfe_jax.models.stylegan2 import Generator
@@ -220,77 +220,19 @@ def build(config: ConfigDict) -> Stage:
 
 def _directions(config: ConfigDict, generator: Generator) -> DirectionSet:
   """The set D that section `edits` asks for."""
-  powers = _powers(config)
-  widths = generator.style_widths
+  edits, folder = config.edits, config.init.weights
+  powers = training_sets.powers(edits.domain, edits.set, edits.user, folder)
   if not config.init.random:
-    is_fitted = config.edits.set == "fitted"
-    registry = directions.Registry.load(
-        weights.locate(config.init.weights),
-        "none" if is_fitted else config.edits.domain,
-        generator.styles,
-        widths,
-        generator.w_dim,
+    registry = directions.Registry.of_weights(
+        weights.locate(folder),
+        generator,
+        "none" if edits.set == "fitted" else edits.domain,
     )
     return direction_set([registry.get(name) for name in powers], powers)
-  space = directions.LatentSpace(generator.styles, widths, generator.w_dim)
+  space = directions.LatentSpace.of(generator)
   rng = np.random.default_rng(config.seed)
   drawn = [
       families.user(rng.standard_normal(generator.w_dim), space)
       for _ in powers
   ]
   return direction_set(drawn, powers)
-
-
-def _powers(config: ConfigDict) -> dict[str, tuple[float, ...]]:
-  """Direction names and powers of the set."""
-  edits = config.edits
-  sets = {
-      ("faces", "full"): faces.TRAINING,
-      ("faces", "small"): faces.TRAINING_SMALL,
-      ("cars", "full"): cars.TRAINING,
-  }
-  if (edits.domain, edits.set) in sets:
-    return sets[edits.domain, edits.set]
-  if edits.set == "fitted":
-    return _fitted_powers(config.init.weights, edits.user)
-  if edits.set != "user":
-    raise UserError(
-        "edits.set must be full, small (faces), fitted or user, got"
-        f" {edits.set!r} with edits.domain {edits.domain!r}"
-    )
-  powers = directions.parse_strengths(edits.user, "edits.user")
-  if not powers:
-    raise UserError("edits.set is user, so edits.user must name directions")
-  return powers
-
-
-def _fitted_powers(
-    folder: str, names: Sequence[str]
-) -> dict[str, tuple[float, ...]]:
-  """The ends and the middles of the useful ranges of fitted directions.
-
-  Args:
-    folder: of weights.
-    names: of some directions; none takes all.
-  """
-  fitted = files.fitted(weights.locate(folder) / "directions")
-  found = {path.stem: about for path, about in fitted.items()}
-  if not found:
-    raise UserError(
-        f"edits.set is fitted, but {folder} has no fitted directions; python -m"
-        f" sfe_jax.directions --weights {folder} finds some"
-    )
-  if unknown := sorted(set(names) - set(found)):
-    raise UserError(
-        f"edits.user names {', '.join(unknown)}; fitted are"
-        f" {', '.join(found)}"
-    )
-  return {
-      name: tuple(
-          power
-          for power in (about.low, about.low / 2, about.high / 2, about.high)
-          if power
-      )
-      for name, about in found.items()
-      if name in names or not names
-  }
