@@ -211,7 +211,7 @@ def test_a_failed_replacement_is_undone(tmp_path, monkeypatch, fails_at):
 
   def rename(path, target):
     into_dst = pathlib.Path(target).parent == dst
-    if into_dst and path.parent.name.startswith(".convert-"):
+    if into_dst and path.parent.name.startswith(".staging-"):
       moves.append(path)
       if len(moves) == fails_at:
         raise OSError(28, "No space left on device", str(target))
@@ -226,7 +226,7 @@ def test_a_failed_replacement_is_undone(tmp_path, monkeypatch, fails_at):
     assert numbers(dst / "feature_editor") == bias(0)
   else:
     assert numbers(dst / "feature_editor") == bias(1)
-  assert not list(dst.glob(".convert-*"))
+  assert not list(dst.glob(".staging-*"))
 
 
 def test_weights_inside_the_source_folder(tmp_path):

@@ -103,9 +103,9 @@ def test_e4e():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_round_trip(name):
   """Every official tensor has a place, and comes back to the bit."""
-  state, _, converted = load(name)
+  state, module, converted = load(name)
   assert not converted.unused
-  back = FAMILIES[name].export(converted.variables, converted.kept)
+  back = FAMILIES[name].export(module, converted.variables, converted.kept)
   assert back.keys() == state.keys()
   for key, value in state.items():
     assert back[key].dtype == value.dtype, key
@@ -123,7 +123,7 @@ def test_round_trip(name):
 )
 def test_sizes_are_inferred(kind, family):
   module, variables = tiny(kind)
-  inferred, _ = family.convert(family.export(variables))
+  inferred, _ = family.convert(family.export(module, variables))
   assert inferred == module
 
 
@@ -162,7 +162,7 @@ def test_psp_heads_are_absolute():
   """e4e's rows are pSp's, those after the first moved by the first."""
   module, variables = tiny("e4e")
   psp, converted = e4e_rules.PSP_FAMILY.convert(
-      e4e_rules.PSP_FAMILY.export(variables)
+      e4e_rules.PSP_FAMILY.export(module, variables)
   )
   assert psp == module.clone(residual=False)
   images = golden.image(0, 32, 2)

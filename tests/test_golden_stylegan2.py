@@ -125,8 +125,8 @@ def test_nvidia_generator(size):
 
 @pytest.mark.parametrize("size", (32, 512, 1024))
 def test_export_is_bit_exact(size):
-  _, converted, state = load(f"stylegan2_g_{size}")
-  exported = rules.FAMILY.export(converted.variables, converted.kept)
+  module, converted, state = load(f"stylegan2_g_{size}")
+  exported = rules.FAMILY.export(module, converted.variables, converted.kept)
   assert exported.keys() == state.keys()
   for key, value in state.items():
     np.testing.assert_array_equal(exported[key], value, key)
