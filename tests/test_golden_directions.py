@@ -194,7 +194,7 @@ def test_official_files_survive_conversion(folder):
     if path.suffix == ".txt":
       continue
     with np.load(folder / "directions" / f"{path.stem}.npz") as file:
-      got = rules.to_official(path.stem, dict(file))
+      got = rules.to_official(dict(file))
     want = official(path.name)
     assert jax.tree.structure(got) == jax.tree.structure(want)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want)):
