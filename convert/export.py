@@ -62,8 +62,8 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
   """Writes the networks and directions of a weight folder as official files.
 
   NAME.pt has the layout of the release's file for that network; feature_editor
-  and e4e also hold the networks that the release's files bundle.  Networks
-  without an official layout are named and left out.
+  and e4e also hold the networks that the release's files bundle.  Networks and
+  directions without an official layout are left out, and logged by name.
 
   Args:
     src: weight folder, or the name of one that comes with the project.
@@ -80,11 +80,17 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
         f"{src}: no weight folder and no training run; python -m convert makes"
         " weight folders"
     )
-  names = _with_layout(networks, f"{src}: ", required=not arrays)
+  edits = {
+      f"directions/{path.stem}": directions.to_official(files.read(path))
+      for path in arrays
+  }
+  families = {name: _find_family(name) for name in networks}
+  names = _with_layout(src, {**families, **edits})
   with atomic.staging(dst) as stage:
-    _write(networks, names, stage, dst)
-    for path in arrays:
-      _save_direction(path, stage / "directions")
+    _write(networks, [n for n in names if n in networks], stage, dst)
+    for name in names:
+      if name in edits:
+        _save_direction(stage / name, edits[name])
     _place(stage, dst)
 
 
@@ -106,7 +112,8 @@ def export_run(
       networks has an official layout.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
-  names = _with_layout(runs.names(src), f"{src}: ", required=True)
+  families = {name: _find_family(name) for name in runs.names(src)}
+  names = _with_layout(src, families)
   step = checkpoints.latest_step(src) if step is None else step
   trained = {name: runs.read(src, name, step) for name in names}
   with atomic.staging(dst) as scratch, atomic.staging(dst) as stage:
@@ -191,8 +198,8 @@ def official_state(
   return module, family.export(module, variables, counters), shape
 
 
-def save(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
-  """Writes nested dicts of arrays as a PyTorch file, atomically."""
+def save(path: pathlib.Path, entries: Any) -> None:
+  """Writes an array, or nested dicts of arrays, as a PyTorch file."""
   torch = reader.import_torch("written")
 
   def tensors(node: Any) -> Any:
@@ -217,20 +224,23 @@ def _family(name: str) -> Family:
   return family
 
 
-def _with_layout(
-    names: Iterable[str], where: str, required: bool
-) -> list[str]:
-  """The networks that have an official layout; names the others."""
-  names = list(names)
-  known = [name for name in names if _find_family(name)]
-  left_out = ", ".join(name for name in names if name not in known)
-  if required and not known:
-    raise UserError(
-        f"{where}nothing to export: {left_out} has no official layout"
-    )
+def _with_layout(src: pathlib.Path, layouts: Mapping[str, Any]) -> list[str]:
+  """The names that have an official layout; logs the others.
+
+  Args:
+    src: folder that they come from, for messages.
+    layouts: by name, None for names that have no official layout.
+
+  Raises:
+    UserError: none has one.
+  """
+  known = [name for name, layout in layouts.items() if layout is not None]
+  left_out = ", ".join(name for name in layouts if name not in known)
+  if not known:
+    raise UserError(f"{src}: no official layout exists for {left_out}")
   if left_out:
     logging.warning(
-        "%sleft out, having no official layout: %s", where, left_out
+        "left out, because no official layout exists for them: %s", left_out
     )
   return known
 
@@ -264,18 +274,18 @@ def _place(stage: pathlib.Path, dst: pathlib.Path) -> None:
   atomic.place_all({dst / p.relative_to(stage): p for p in written})
 
 
-def _save_direction(path: pathlib.Path, dst: pathlib.Path) -> None:
-  """Writes .npy for boundaries and matrices and .pt otherwise, as released."""
-  value = directions.to_official(path.stem, files.read(path))
+def _save_direction(path: pathlib.Path, value: Any) -> None:
+  """Writes a direction in the format of the release's file of its kind.
+
+  Args:
+    path: path of the file without suffix.
+    value: contents, see `directions.to_official`.
+  """
   if isinstance(value, list):
-    with atomic.replacing(dst / path.stem) as part:
+    with atomic.replacing(path) as part:
       part.write_bytes(pickle.dumps(value))
-  elif isinstance(value, Mapping):
-    save(dst / f"{path.stem}.pt", value)
-  elif value.ndim == 2 and len(value) == 1 and value.shape[1] == 512:
-    torch = reader.import_torch("written")
-    with atomic.replacing(dst / f"{path.stem}.pt") as part:
-      torch.save(torch.from_numpy(value), part)
+  elif isinstance(value, Mapping) or value.shape == (1, 512):
+    save(path.with_name(f"{path.name}.pt"), value)
   else:
-    with atomic.replacing(dst / f"{path.stem}.npy") as part:
+    with atomic.replacing(path.with_name(f"{path.name}.npy")) as part:
       np.save(part, value)

@@ -46,18 +46,19 @@ def recognise(contents: Any, stem: str) -> Arrays | None:
   return None
 
 
-def to_official(stem: str, arrays: Mapping[str, np.ndarray]) -> Any:
-  """The contents of the official file `stem`; inverts `recognise`."""
+def to_official(arrays: Mapping[str, np.ndarray]) -> Any:
+  """The contents of an official file; inverts `recognise`.
+
+  Returns:
+    None if official files cannot hold all of `arrays`: those of directions that
+    were fitted by this project also have a useful range, for example.
+  """
   if "sizes" in arrays:
     cuts = np.cumsum(arrays["sizes"])[:-1]
     return [np.split(arrays[key], cuts) for key in ("mean", "std")]
   if set(arrays) == _PCA:
     return dict(arrays)
-  if len(arrays) != 1:
-    raise UserError(
-        f"{stem}: no official direction file holds {', '.join(sorted(arrays))}"
-    )
-  return next(iter(arrays.values()))
+  return next(iter(arrays.values())) if len(arrays) == 1 else None
 
 
 def _finite(value: Any, what: str) -> np.ndarray:
