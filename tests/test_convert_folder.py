@@ -6,14 +6,17 @@ import os
 import pathlib
 import zipfile
 
+import jax
 import numpy as np
 import pytest
+import torch
 
 from convert import export, importer
 from sfe_jax.directions import Registry
 from sfe_jax.errors import UserError
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.storage import weights
-from tests import official_files
+from tests import official_files, tiny
 from tests.tiny_official import (
   STYLES,
   W_DIM,
@@ -243,6 +246,59 @@ def test_into_the_working_directory(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path / "here")
   run("--src", "../net.pt", "--dst", ".")
   assert os.listdir() == ["feature_editor"]
+
+
+def test_export_of_the_shipped_weights(tmp_path, caplog):
+  """Networks of our own are named and left out; the others come back."""
+  with caplog.at_level(logging.WARNING, "absl"):
+    assert run("--export", "--src", "toy", "--dst", tmp_path / "pt") == 0
+  (record,) = caplog.records
+  assert "no official layout exists for them: perception, " in record.message
+  assert "directions/smile" in record.message
+  names = {"discriminator", "e4e", "feature_editor", "generator", "inverter"}
+  assert {p.name for p in (tmp_path / "pt").iterdir()} == {
+      f"{name}.pt" for name in names
+  }
+  importer.import_files([tmp_path / "pt"], tmp_path / "again")
+  assert {p.name for p in (tmp_path / "again").iterdir()} == names
+  for name in names:
+    (module, want), (again, got) = (
+        weights.read(folder / name)
+        for folder in (weights.locate("toy"), tmp_path / "again")
+    )
+    assert again == module
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def test_export_without_any_official_layout(tmp_path):
+  module = LatentDiscriminator(4, (8,))
+  weights.write(tmp_path / "src" / "judge", module, tiny.fill(module))
+  with pytest.raises(UserError, match="src: no official layout exists for jud"):
+    run("--export", "--src", tmp_path / "src", "--dst", tmp_path / "dst")
+  assert not (tmp_path / "dst").exists()
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+  write(tmp_path / "a.pt", editor_state())
+  write(tmp_path / "b.pt", state("delta_mapper"))
+  run(*("--src", tmp_path / "a.pt", "--src", tmp_path / "b.pt"),
+      *("--dst", tmp_path / "src"))
+  save, saved = torch.save, []
+
+  def failing(entries, path):
+    saved.append(path)
+    if len(saved) == 2:
+      raise OSError(28, "No space left on device", str(path))
+    save(entries, path)
+
+  monkeypatch.setattr(torch, "save", failing)
+  (tmp_path / "dst").mkdir()
+  (tmp_path / "dst" / "delta_mapper.pt").write_text("from before")
+  with pytest.raises(OSError, match="No space"):
+    export.export_folder(tmp_path / "src", tmp_path / "dst")
+  assert len(saved) == 2
+  (left,) = (tmp_path / "dst").iterdir()
+  assert left.read_text() == "from before"
 
 
 def test_export_keeps_a_mean_latent_of_its_own(tmp_path):
