@@ -127,8 +127,7 @@ def _convert_all(
 ) -> dict[str, pathlib.Path]:
   """Writes all networks to folder `stage`: {final name: folder or file}."""
   networks: list[_Staged] = []
-  features: list[tuple[pathlib.Path, official.Found]] = []
-  lin: dict[pathlib.Path, official.State] = {}
+  halves: dict[pathlib.Path, official.Found] = {}
   for path in tqdm.tqdm(paths, unit="file", disable=len(paths) < 2 or None):
     found = _find(path, path in from_folder)
     if found is None:
@@ -137,29 +136,39 @@ def _convert_all(
       networks.append(
           _stage_arrays(path, found.arrays, stage / f"{len(networks)}.npz")
       )
-    if found.features is not None:
-      features.append((path, found))
-    if found.lin is not None:
-      lin[path] = found.lin
+    if found.features is not None or found.lin is not None:
+      halves[path] = found
     networks += _stage(path, found, found.parts, stage, len(networks))
-  unused = set(lin)
-  for path, found in features:
-    network = official.lpips_part(found.features or {}, lin)
-    if network is None:
-      unused.add(path)
-    else:
-      part, half = network
-      unused.discard(half)
-      networks += _stage(path, found, [part], stage, len(networks))
-  for path in sorted(unused):
+  joined, single = _join(halves)
+  for path, part in joined.items():
+    networks += _stage(path, halves[path], [part], stage, len(networks))
+  for path in single:
     logging.warning("skipped: %s is %s", path, _LPIPS)
+  if not networks and single:
+    raise UserError(f"{', '.join(p.name for p in single)}: {_LPIPS}")
   if not networks:
-    raise UserError(
-        f"{', '.join(p.name for p in unused)}: {_LPIPS}"
-        if unused
-        else "nothing recognised: no file holds official weights"
-    )
+    raise UserError("nothing recognised: no file holds official weights")
   return _choose(networks)
+
+
+def _join(
+    halves: Mapping[pathlib.Path, official.Found],
+) -> tuple[dict[pathlib.Path, official.Part], list[pathlib.Path]]:
+  """Joins the halves of LPIPS networks.
+
+  Returns:
+    The networks by the file of their convolutions, and the files whose other
+    half is missing.
+  """
+  lin = {path: found.lin for path, found in halves.items() if found.lin}
+  joined: dict[pathlib.Path, official.Part] = {}
+  used = set()
+  for path, found in halves.items():
+    network = official.lpips_part(found.features or {}, lin)
+    if network is not None:
+      joined[path], half = network
+      used |= {path, half}
+  return joined, sorted(set(halves) - used)
 
 
 def _find(path: pathlib.Path, lenient: bool) -> official.Found | None:

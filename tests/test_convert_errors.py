@@ -172,10 +172,10 @@ def test_usage(tmp_path, monkeypatch, argv, message):
   assert os.listdir() == ["empty"]
 
 
-def program(*argv, cwd):
+def program(*argv, cwd, module="convert"):
   """The command line as users start it."""
   return subprocess.run(
-      [sys.executable, "-m", "convert", *map(str, argv)],
+      [sys.executable, "-m", module, *map(str, argv)],
       cwd=cwd,
       env={**os.environ, "PYTHONPATH": str(ROOT)},
       capture_output=True,
@@ -199,7 +199,8 @@ def test_exit_codes_and_messages(tmp_path):
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ") and message in line
     assert not (tmp_path / "dst").exists()
-  done = program("--src", "good.pt", "--dst", "dst", cwd=tmp_path)
+  argv = ("--src", "good.pt", "--dst", "dst")
+  done = program(*argv, cwd=tmp_path, module="sfe_jax.convert")
   assert done.returncode == 0
   assert done.stderr.splitlines() == ["good.pt: feature_editor"]
   document = tmp_path / "dst" / "feature_editor" / "network.json"

@@ -18,27 +18,13 @@ Arguments = Mapping[str, Any]
 
 # Names of the arguments, for those that were given by position.
 _GENERATOR = (
-    "z_dim",
-    "c_dim",
-    "w_dim",
-    "img_resolution",
-    "img_channels",
-    "mapping_kwargs",
-    "synthesis_kwargs",
+    "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels",
+    "mapping_kwargs", "synthesis_kwargs",
 )
 _DISCRIMINATOR = (
-    "c_dim",
-    "img_resolution",
-    "img_channels",
-    "architecture",
-    "channel_base",
-    "channel_max",
-    "num_fp16_res",
-    "conv_clamp",
-    "cmap_dim",
-    "block_kwargs",
-    "mapping_kwargs",
-    "epilogue_kwargs",
+    "c_dim", "img_resolution", "img_channels", "architecture", "channel_base",
+    "channel_max", "num_fp16_res", "conv_clamp", "cmap_dim", "block_kwargs",
+    "mapping_kwargs", "epilogue_kwargs",
 )
 
 
