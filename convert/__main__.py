@@ -27,8 +27,8 @@ def define_flags() -> None:
   flags.DEFINE_multi_string(
       "src",
       [],
-      "Official file, or folder of official files; repeat it for several."
-      " With --export: weight folder, `toy`, or workdir of a training run.",
+      "Official file, or folder of official files; with --export, a weight"
+      " folder, `toy`, or the workdir of a training run",
   )
   flags.DEFINE_string(
       "dst",

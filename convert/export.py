@@ -51,10 +51,6 @@ _FAMILIES: dict[str, Family] = {
     "discriminator": discriminator.FAMILY,
     "psp": e4e.PSP_FAMILY,
 }
-# Fields that official layouts cannot hold, with the values that their readers
-# assume.
-_ASSUMED = {"conv_clamp": None, "mbstd_group": 4}
-
 Folders = Mapping[str, pathlib.Path]
 
 
@@ -260,13 +256,11 @@ def _write(
 
 
 def _warn_of_lost_fields(name: str, module: nn.Module) -> None:
-  for field, assumed in _ASSUMED.items():
-    value = getattr(module, field, assumed)
-    if value != assumed:
-      logging.warning(
-          "%s.pt: the official layout cannot hold %s %s; programs other than"
-          " this one will assume %s", name, field, value, assumed,
-      )
+  for field, value in official.hidden_fields(module).items():
+    logging.warning(
+        "%s.pt: the official layout cannot hold %s %s; programs other than this"
+        " one will assume %s", name, field, value, official.ASSUMED[field],
+    )
 
 
 def _place(stage: pathlib.Path, dst: pathlib.Path) -> None:

@@ -42,7 +42,7 @@ class _Staged:
     name: name of the network, or directions/NAME.
     rank: rank of its file; the lowest is preferred.
     path: official file that it comes from.
-    digest: hash of its numbers.
+    digest: hash of its numbers and of fields that they do not show.
     where: folder or file that holds it.
   """
 
@@ -230,7 +230,7 @@ def _stage(
     folder = stage / str(start + len(staged))
     info = {"source": source, "kept": _kept(converted)}
     weights.write(folder, module, converted.variables, info)
-    digest = _digest(converted.variables)
+    digest = _digest(converted.variables, official.hidden_fields(module))
     staged.append(_Staged(part.name, rank, path, digest, folder))
     dropped.update(converted.unused)
   logging.info("%s: %s", path.name, ", ".join(names))
@@ -290,9 +290,9 @@ def _other_name(staged: _Staged, taken: Container[str]) -> str:
   return name
 
 
-def _digest(arrays: Mapping[str, Any]) -> str:
-  """Hash of the numbers of a network or direction."""
-  digest = hashlib.sha256()
+def _digest(arrays: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+  """Hash of all that makes a network or direction differ from another."""
+  digest = hashlib.sha256(repr(sorted(fields.items())).encode())
   for path, value in sorted(flatten(arrays).items()):
     digest.update(path.encode())
     digest.update(np.ascontiguousarray(value).data)
@@ -310,4 +310,4 @@ def _stage_arrays(
   np.savez(where, **arrays)
   logging.info("%s: direction %s", path.name, path.stem)
   name = f"directions/{path.stem}"
-  return _Staged(name, len(_PREFERENCE), path, _digest(arrays), where)
+  return _Staged(name, len(_PREFERENCE), path, _digest(arrays, {}), where)

@@ -88,6 +88,9 @@ _MEAN_LATENT_SAMPLES = 10_000
 # It holds what tensors do not show.
 OURS = "sfe_jax"
 
+# Fields that .pt layouts do not hold, with the values that they imply.
+ASSUMED: Mapping[str, Any] = {"conv_clamp": None, "mbstd_group": 4}
+
 # LPIPS' lin weights of VGG, AlexNet and SqueezeNet differ in this tensor.
 LAST_LIN = "lin4.model.1.weight"
 
@@ -253,6 +256,12 @@ def _modules(contents: Mapping[str, Any]) -> dict[str, nn.Module]:
     raise
   except (AttributeError, ValueError) as error:
     raise UserError(f"{where} is damaged: {error}") from error
+
+
+def hidden_fields(module: nn.Module) -> dict[str, Any]:
+  """Fields of a module that .pt layouts would lose."""
+  fields = {key: getattr(module, key, x) for key, x in ASSUMED.items()}
+  return {key: x for key, x in fields.items() if x != ASSUMED[key]}
 
 
 def lpips_part(

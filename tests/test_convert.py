@@ -1,4 +1,4 @@
-"""Official files of every kind become the networks they hold."""
+"""Conversion of official files of every kind, and export."""
 
 import argparse
 import dataclasses
@@ -112,7 +112,7 @@ def write_nvidia(path):
   )
 
 
-# {network in the weight folder: whose tensors it has}
+# {network in the weight folder: (name in NETWORKS, seed) of its tensors}
 FOUND = {
     name: (name, 0)
     for name in (
@@ -140,7 +140,7 @@ FOUND = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-  """A folder of all official files under names that say nothing."""
+  """A folder of all official files under meaningless names."""
   folder = tmp_path_factory.mktemp("official")
   for i, (name, contents) in enumerate(torch_files().items()):
     official_files.write_torch(folder / name, contents, legacy=i % 2 == 0)
@@ -176,7 +176,7 @@ def assert_same(got, want):
 
 
 def split_average(variables):
-  """(variables without, the mean latent)."""
+  """Splits variables into those without the mean latent, and it."""
   rest = dict(variables)
   buffers = dict(rest.pop("buffers", {}))
   inner = buffers.pop("backbone", buffers)
@@ -246,7 +246,7 @@ def test_rosinality_discriminators_of_any_size(blocks):
 
 
 def test_conversion_needs_nothing_of_training():
-  """Users who edit install neither."""
+  """Users who only edit do not install the packages of training."""
   code = """
 import sys
 for name in ("clu", "grain", "ml_collections", "tensorflow"):
@@ -268,7 +268,7 @@ def test_export_and_reimport_change_no_bit(folder, exported, tmp_path):
 
 
 def test_export_has_the_tensors_of_the_release(files, exported):
-  """To the bit, batch counters and the shape of latent_avg included."""
+  """Equal to the bit, with batch counters and the shape of latent_avg."""
 
   def flat(tree, prefix=""):
     for key, value in tree.items():
@@ -301,7 +301,7 @@ def test_export_has_the_tensors_of_the_release(files, exported):
 
 
 def test_sizes_that_tensors_do_not_show_survive(tmp_path):
-  """Equal stage widths, input sizes and strides: only our entry tells them."""
+  """Only our own entry holds equal stage widths, input sizes and strides."""
   small = dataclasses.replace(tiny.ARCHITECTURE, w_dim=8)
   models = tiny.write_weights(tmp_path / "weights", small)
   export.export_folder(tmp_path / "weights", tmp_path / "official")

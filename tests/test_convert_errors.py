@@ -1,4 +1,4 @@
-"""Damaged, hostile and unfitting files; wrong usage; half a weight folder."""
+"""Damaged and hostile files, wrong usage, damaged weight folders."""
 
 import json
 import os
@@ -119,7 +119,7 @@ BAD = {
 def test_a_bad_file_leaves_everything_as_it_was(
     tmp_path, monkeypatch, case, is_new
 ):
-  """One line that names file and tensor; the good file before is not kept."""
+  """One line names file and tensor; the good file is not converted either."""
   contents, message = BAD[case]
   monkeypatch.chdir(tmp_path)
   src, dst = tmp_path / "src", tmp_path / "dst"
@@ -173,7 +173,7 @@ def test_usage(tmp_path, monkeypatch, argv, message):
 
 
 def program(*argv, cwd, module="convert"):
-  """The command line as users start it."""
+  """Runs the command line as users do."""
   return subprocess.run(
       [sys.executable, "-m", module, *map(str, argv)],
       cwd=cwd,

@@ -1,4 +1,4 @@
-"""Folders of official files as a whole: junk, copies, conflicts."""
+"""Whole folders: other files, copies, conflicts, failures, export."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ write = official_files.write_torch
 
 
 def numbers(folder):
-  """One number that tells which seed a Feature Editor was filled with."""
+  """One number by which Feature Editors of different seeds differ."""
   _, variables = weights.read(folder)
   return float(variables["params"]["fusion"]["conv"]["bias"][0])
 
@@ -41,7 +41,7 @@ def bias(seed):
   return float(state("feature_editor", seed)["conv.bias"][0])
 
 
-# What lies about in folders of weights and is not worth a word.
+# Files that are skipped without a message.
 JUNK = {
     "README.txt": b"hello",
     "photo.jpg": b"\xff\xd8\xff\xe0",
@@ -97,7 +97,7 @@ def test_folder_with_junk(tmp_path, caplog):
 
 
 def test_named_files_are_not_skipped(tmp_path):
-  """What is skipped in a folder is an error when asked for by name."""
+  """A file that is skipped in a folder is an error if named itself."""
   write(tmp_path / "known.pt", editor_state())
   write(tmp_path / "unknown.pt", {"x.weight": np.ones(3)})
   np.save(tmp_path / "latents.npy", np.ones((3, 7)))
@@ -131,7 +131,7 @@ def test_lpips_halves_find_each_other(tmp_path, caplog):
 
 
 def test_differing_networks_get_the_name_of_their_file(tmp_path, caplog):
-  """Also from files of one name; copies count once."""
+  """Copies count once; two files may have the same name."""
   folders = [tmp_path / "src" / name for name in "abcd"]
   for folder in folders:
     folder.mkdir(parents=True)
@@ -156,7 +156,7 @@ def test_differing_networks_get_the_name_of_their_file(tmp_path, caplog):
 
 
 def test_networks_of_one_release_are_preferred(tmp_path):
-  """Feature Editor's file before the Inverter's, whatever their names."""
+  """The Feature Editor's file is preferred to the Inverter's."""
   average = {"latent_avg": latent_avg(STYLES, W_DIM)}
   write(
       tmp_path / "a.pt",
@@ -233,7 +233,7 @@ def test_a_failed_replacement_is_undone(tmp_path, monkeypatch, fails_at):
 
 
 def test_weights_inside_the_source_folder(tmp_path):
-  """What was converted before is not taken for official files."""
+  """Converted networks are not taken for official files."""
   write(tmp_path / "net.pt", editor_state())
   for _ in range(2):
     run("--src", tmp_path, "--dst", tmp_path / "jax")
@@ -302,7 +302,7 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_export_keeps_a_mean_latent_of_its_own(tmp_path):
-  """A file has one latent_avg: networks with another are not bundled."""
+  """A file has one latent_avg; networks with another are not bundled."""
   average, other = np.zeros(W_DIM, np.float32), np.ones(W_DIM, np.float32)
   inverter = state("inverter", prefix="encoder.")
   generator = state("generator")

@@ -175,6 +175,23 @@ def test_options_survive_export_which_warns(tmp_path, caplog):
     assert got == want and got.conv_clamp
 
 
+def test_equal_numbers_with_another_clamp_are_another_network(tmp_path, caplog):
+  for name, limit in (("a", 256), ("b", 256), ("c", 128)):
+    path = tmp_path / "src" / f"{name}.pkl"
+    path.parent.mkdir(exist_ok=True)
+    write(path, g={"synthesis_kwargs": {"conv_clamp": limit}})
+  importer.import_files([tmp_path / "src"], tmp_path / "weights")
+  found = {
+      path.name: weights.module(path)
+      for path in (tmp_path / "weights").glob("gen*")
+  }
+  assert {name: g.conv_clamp for name, g in found.items()} == {
+      "generator": 256,
+      "generator@c": 128,
+  }
+  assert "holds another generator" in caplog.text
+
+
 def test_an_unsupported_discriminator_leaves_the_generator(tmp_path, caplog):
   state = official(discriminator.FAMILY, DISCRIMINATOR)
   orig = {key: x for key, x in state.items() if ".skip." not in key}

@@ -89,9 +89,8 @@ def test_both_forms_of_the_strided_convolution_agree():
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", (32, 1024))
-def test_rosinality_layout(size):
-  state = golden.state(f"stylegan2_ada_d_{size}")
+def test_rosinality_layout():
+  state = golden.state("stylegan2_ada_d_32")
   module, nvidia = rules.FAMILY.convert(state)
   theirs = rosinality(state)
   family = rules.ROSINALITY_FAMILY
@@ -107,9 +106,8 @@ def test_rosinality_layout(size):
     np.testing.assert_array_equal(exported[key], value, key)
 
 
-@pytest.mark.parametrize("size", (32, 1024))
-def test_export_is_bit_exact(size):
-  state = golden.state(f"stylegan2_ada_d_{size}")
+def test_export_is_bit_exact():
+  state = golden.state("stylegan2_ada_d_32")
   module, converted = rules.FAMILY.convert(state)
   assert not converted.unused
   exported = rules.FAMILY.export(module, converted.variables)
@@ -123,16 +121,6 @@ def test_missing_tensor_is_named():
   del state["b16.conv0.weight"]
   with pytest.raises(UserError, match=r"b\d+\.conv0\.weight"):
     rules.FAMILY.convert(state)
-
-
-def test_key_order_does_not_matter():
-  state = golden.state("stylegan2_ada_d_32")
-  module, converted = rules.FAMILY.convert(dict(sorted(state.items())))
-  _, same = rules.FAMILY.convert(dict(reversed(state.items())))
-  assert module.resolution == 32
-  jax.tree.map(
-      np.testing.assert_array_equal, converted.variables, same.variables
-  )
 
 
 def test_bfloat16_gives_float32_logits_near_the_others():

@@ -123,9 +123,8 @@ def test_nvidia_generator(size):
     golden.check(f"{name} {key}", got, want[key], TOLERANCE)
 
 
-@pytest.mark.parametrize("size", (32, 512, 1024))
-def test_export_is_bit_exact(size):
-  module, converted, state = load(f"stylegan2_g_{size}")
+def test_export_is_bit_exact():
+  module, converted, state = load("stylegan2_g_512")
   exported = rules.FAMILY.export(module, converted.variables, converted.kept)
   assert exported.keys() == state.keys()
   for key, value in state.items():

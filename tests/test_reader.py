@@ -1,4 +1,4 @@
-"""Safe reading of users' files: what is read, what is refused, and how."""
+"""Reading of files: what is read, what is refused, and the messages."""
 
 import argparse
 import contextlib

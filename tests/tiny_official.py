@@ -38,7 +38,7 @@ _E4E = E4E(styles=STYLES, w_dim=W_DIM, input_size=32, **_IR_SE)
 _GENERATOR = Generator(8, (6, 4), W_DIM, 2)
 _DISCRIMINATOR = Discriminator(16, (6, 5, 4))
 
-# {name: (family, module)}: sizes that the official tensors tell.
+# {name: (family, module)}; the official tensors show all these sizes.
 NETWORKS = {
     "generator": (stylegan2.FAMILY, _GENERATOR),
     "nvidia": (stylegan2.NVIDIA_FAMILY, _GENERATOR),
