@@ -146,16 +146,10 @@ def contents(
   Raises:
     UserError: the network has no official layout, or its folder is damaged.
   """
-  base = name.partition("@")[0]
-  bundle = {name: _CONTAINERS.get(base, _family(name).container)}
-  if name in _BUNDLES:
-    bundle = _BUNDLES[name] | dict(besides or {})
   out: dict[str, Any] = {}
   documents = {}
   average: Any = None
-  for network, where in bundle.items():
-    if network not in networks:
-      continue
+  for network, where in _bundle(networks, name, besides).items():
     module, state, shape = official_state(networks[network], _family(network))
     other = state.pop("latent_avg", None)
     if other is not None and average is None:
@@ -172,10 +166,22 @@ def contents(
     entry, _, prefix = where.rpartition("/")
     node = out.setdefault(entry, {}) if entry else out
     node.update({prefix + key: value for key, value in state.items()})
+  base = name.partition("@")[0]
   if base in _OPTIONS:
     out["opts"] = _OPTIONS[base]
   out[official.OURS] = json.dumps(documents)
   return out
+
+
+def _bundle(
+    networks: Folders, name: str, besides: Mapping[str, str] | None
+) -> dict[str, str]:
+  """{network: container} of the networks in the file of network `name`."""
+  base = name.partition("@")[0]
+  bundle = {name: _CONTAINERS.get(base, _family(name).container)}
+  if name in _BUNDLES:
+    bundle = _BUNDLES[name] | dict(besides or {})
+  return {name: where for name, where in bundle.items() if name in networks}
 
 
 def official_state(
@@ -249,18 +255,18 @@ def _write(
     besides: Mapping[str, str] | None = None,
 ) -> None:
   """Writes the networks `names` to `stage`, from which they move to `dst`."""
+  written: dict[str, str] = {}
   for name in tqdm.tqdm(list(names), unit="network", disable=None):
     save(stage / f"{name}.pt", contents(networks, name, besides))
     logging.info("%s.pt", dst / name)
-    _warn_of_lost_fields(name, weights.module(networks[name]))
-
-
-def _warn_of_lost_fields(name: str, module: nn.Module) -> None:
-  for field, value in official.hidden_fields(module).items():
-    logging.warning(
-        "%s.pt: the official layout cannot hold %s %s; programs other than this"
-        " one will assume %s", name, field, value, official.ASSUMED[field],
-    )
+    written |= _bundle(networks, name, besides)
+  for name in written:
+    module = weights.module(networks[name])
+    for field, value in official.hidden_fields(module).items():
+      logging.warning(
+          "%s: the official layout cannot hold %s %s; programs other than this"
+          " one will assume %s", name, field, value, official.ASSUMED[field],
+      )
 
 
 def _place(stage: pathlib.Path, dst: pathlib.Path) -> None:

@@ -160,9 +160,9 @@ def test_options_survive_export_which_warns(tmp_path, caplog):
   assert not caplog.records
   export.export_folder(tmp_path / "weights", tmp_path / "official")
   for lost in (
-      "generator.pt: the official layout cannot hold conv_clamp 256.0;",
-      "discriminator.pt: the official layout cannot hold conv_clamp 128.0;",
-      "discriminator.pt: the official layout cannot hold mbstd_group 8;",
+      "generator: the official layout cannot hold conv_clamp 256.0;",
+      "discriminator: the official layout cannot hold conv_clamp 128.0;",
+      "discriminator: the official layout cannot hold mbstd_group 8;",
   ):
     assert lost in caplog.text
   assert len(caplog.records) == 3
