@@ -3,40 +3,45 @@ r"""Converts official PyTorch files into weight folders, and back.
   python -m convert --src pretrained_models --dst weights
   python -m convert --src stylegan2-ffhq-config-f.pt --dst weights
   python -m convert --export --src weights --dst official
-  python -m convert --export --src WORKDIR --dst official   # of a training run
+  python -m convert --export --src WORKDIR --dst official   # a training run
 
-Files are recognised by what they hold.  Nothing in them is executed, and a
-conversion that fails leaves --dst as it was.
+Official files are recognised by their contents.  Code in them is never run.  If
+a conversion fails, --dst stays as it was.
 """
 
 from collections.abc import Sequence
 
 from absl import flags
 
-from convert import export, importer
 from sfe_jax import command_line
 from sfe_jax.errors import UserError
 from sfe_jax.storage import runs
+
+from . import export, importer
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """The flags of this command line."""
+  """Defines the flags of this command line."""
   flags.DEFINE_multi_string(
-      "src", [], "Official file, or a folder of them; repeatable."
+      "src",
+      [],
+      "Official file, or folder of official files; with --export, a weight"
+      " folder, `toy`, or the workdir of a training run",
   )
-  flags.DEFINE_string("dst", None, "Weight folder to write.")
+  flags.DEFINE_string(
+      "dst",
+      None,
+      "Weight folder to write to; with --export, folder for the .pt files.",
+  )
   flags.DEFINE_bool(
-      "export",
-      False,
-      "The other way: --src is a weight folder or the workdir of a training"
-      " run, --dst gets official .pt files.",
+      "export", False, "Write official .pt files from our weights."
   )
   flags.DEFINE_integer(
       "step",
       None,
-      "With --export of a run: its checkpoint, the last by default.",
+      "Checkpoint of a training run to export; by default its last.",
   )
 
 
@@ -44,19 +49,27 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.src or not FLAGS.dst:
     raise UserError("give --src FILE_OR_FOLDER and --dst FOLDER")
-  if FLAGS.export:
-    if len(FLAGS.src) > 1:
-      raise UserError("--export takes one --src, a weight folder or a run")
-    if runs.is_run(FLAGS.src[0]):
-      export.export_run(FLAGS.src[0], FLAGS.dst, FLAGS.step)
-    elif FLAGS.step is not None:
-      raise UserError(f"--step is of a training run, {FLAGS.src[0]} is none")
-    else:
-      export.export_folder(FLAGS.src[0], FLAGS.dst)
-  else:
+  if not FLAGS.export:
+    if FLAGS.step is not None:
+      raise UserError("--step needs --export of a training run")
     importer.import_files(FLAGS.src, FLAGS.dst)
+    return 0
+  if len(FLAGS.src) > 1:
+    raise UserError("--export takes one --src, a weight folder or a run")
+  (src,) = FLAGS.src
+  if runs.is_run(src):
+    export.export_run(src, FLAGS.dst, FLAGS.step)
+  elif FLAGS.step is not None:
+    raise UserError(f"--step needs a training run, but {src} is not one")
+  else:
+    export.export_folder(src, FLAGS.dst)
   return 0
 
 
-if __name__ == "__main__":
+def run() -> None:
+  """The console script `sfe-convert`."""
   command_line.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

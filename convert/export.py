@@ -1,23 +1,24 @@
-"""Weight folders and training runs -> official-layout .pt files."""
+"""Writes weight folders and training runs as official-layout .pt files."""
 
 import json
 import os
 import pathlib
 import pickle
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
 import tqdm
 from absl import logging
 
-from convert import official
-from convert.family import Family
-from convert.rules import directions, discriminator, e4e, mappers
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic, checkpoints, runs, weights
+
+from . import official, reader
+from .family import Family
+from .rules import directions, discriminator, e4e, mappers
 
 # Official files that hold several networks: {file: {network: container}}.
 _BUNDLES = {
@@ -36,12 +37,10 @@ _BUNDLES = {
         "generator": "state_dict/decoder.",
     },
 }
-# Training's files, unlike "light" ones, hold the discriminator too.
+# Files of a training run, unlike "light" ones, also hold the discriminator.
 _IN_TRAINING = {"discriminator": "state_dict/discriminator."}
 _CONTAINERS = {"generator_raw": "g/"}
-
-Folders = Mapping[str, pathlib.Path]
-# What tells these files apart; their tensors have the same names.
+# Options that tell files apart whose tensors have the same names.
 _OPTIONS = {
     "e4e": {"encoder_type": "Encoder4Editing"},
     "psp": {"encoder_type": "GradualStyleEncoder"},
@@ -52,18 +51,24 @@ _FAMILIES: dict[str, Family] = {
     "discriminator": discriminator.FAMILY,
     "psp": e4e.PSP_FAMILY,
 }
+Folders = Mapping[str, pathlib.Path]
 
 
 def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
-  """Writes every network and direction of a weight folder as official files.
+  """Writes the networks and directions of a weight folder as official files.
 
   NAME.pt has the layout of the release's file for that network; feature_editor
-  and e4e also hold the networks that the release's files bundle.
+  and e4e also hold the networks that the release's files bundle.  Networks and
+  directions without an official layout are left out, and logged by name.
+
+  Args:
+    src: weight folder, or the name of one that comes with the project.
+    dst: folder for the files; it gets all of them or none.
 
   Raises:
-    UserError: `src` is no weight folder, or holds an unknown network.
+    UserError: `src` is no weight folder, or none of it can be exported.
   """
-  src, dst = pathlib.Path(src), pathlib.Path(dst)
+  src, dst = weights.locate(src), pathlib.Path(dst)
   networks = find(src)
   arrays = sorted((src / "directions").glob("*.npz"))
   if not networks and not arrays:
@@ -71,51 +76,53 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
         f"{src}: no weight folder and no training run; python -m convert makes"
         " weight folders"
     )
-  dst.mkdir(parents=True, exist_ok=True)
-  for name in tqdm.tqdm(networks, unit="network", disable=None):
-    target = dst / f"{name}.pt"
-    save(target, contents(networks, name))
-    logging.info("wrote %s", target)
-  for path in arrays:
-    _save_direction(path, dst / "directions")
+  edits = {
+      f"directions/{path.stem}": directions.to_official(files.read(path))
+      for path in arrays
+  }
+  families = {name: _find_family(name) for name in networks}
+  names = _with_layout(src, {**families, **edits})
+  with atomic.staging(dst) as stage:
+    _write(networks, [n for n in names if n in networks], stage, dst)
+    for name in names:
+      if name in edits:
+        _save_direction(stage / name, edits[name])
+    _place(stage, dst)
 
 
 def export_run(
     src: str | os.PathLike, dst: str | os.PathLike, step: int | None = None
 ) -> None:
-  """Writes what a training run trained as official files.
+  """Writes the networks that a training run trained as official files.
 
-  The trained network's file bundles the networks that it was trained with, as
-  `export_folder` does, and the discriminator.
+  The file of the trained network also holds the networks that it was trained
+  with, as in `export_folder`, and the discriminator.
 
   Args:
     src: the run's workdir.
-    dst: gets NAME.pt.
-    step: of the checkpoint; None takes the last.
+    dst: folder for the files; it gets all of them or none.
+    step: step of the checkpoint; None takes the last.
 
   Raises:
-    UserError: no run, no such checkpoint, or a network without official layout.
+    UserError: `src` is no run, it has no such checkpoint, or none of its
+      networks has an official layout.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
-  names = runs.names(src)
+  families = {name: _find_family(name) for name in runs.names(src)}
+  names = _with_layout(src, families)
   step = checkpoints.latest_step(src) if step is None else step
-  for name in names:
-    _family(name)
-  found = {name: runs.read(src, name, step) for name in names}
-  dst.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=dst, prefix=".") as part:
+  trained = {name: runs.read(src, name, step) for name in names}
+  with atomic.staging(dst) as scratch, atomic.staging(dst) as stage:
     networks = find(src / "weights")
-    for name, network in found.items():
-      networks[name] = pathlib.Path(part) / name
-      weights.write(networks[name], *network)
-    for name in names:
-      target = dst / f"{name}.pt"
-      save(target, contents(networks, name, _IN_TRAINING))
-      logging.info("wrote %s", target)
+    for name, (module, variables) in trained.items():
+      networks[name] = scratch / name
+      weights.write(networks[name], module, variables)
+    _write(networks, names, stage, dst, _IN_TRAINING)
+    _place(stage, dst)
 
 
 def find(src: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The networks of a weight folder by name."""
+  """The networks of a weight folder: {name: folder}."""
   folders = sorted(p.parent for p in src.glob("**/network.json"))
   names = {folder.relative_to(src): folder for folder in folders}
   return {
@@ -128,69 +135,74 @@ def find(src: pathlib.Path) -> dict[str, pathlib.Path]:
 def contents(
     networks: Folders, name: str, besides: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-  """The entries of the official file of network `name`.
+  """The entries of the official file of one network.
 
   Args:
-    networks: folder by name, see `find`.
-    name: of the network.
-    besides: {network: container} that a bundle holds as well.
+    networks: {name: folder}, see `find`.
+    name: name of the network.
+    besides: {network: container} of further networks that the file holds if it
+      is one that holds several.
+
+  Raises:
+    UserError: the network has no official layout, or its folder is damaged.
   """
-  base = name.partition("@")[0]
-  container = _CONTAINERS.get(base, _family(name).container)
-  bundle = {name: container}
-  if name in _BUNDLES:
-    bundle = _BUNDLES[name] | dict(besides or {})
   out: dict[str, Any] = {}
   documents = {}
-  average = None
-  for network, where in bundle.items():
-    if network not in networks:
-      continue
-    state, shape = official_state(networks[network], _family(network))
+  average: Any = None
+  for network, where in _bundle(networks, name, besides).items():
+    module, state, shape = official_state(networks[network], _family(network))
     other = state.pop("latent_avg", None)
-    if average is None and other is not None:
+    if other is not None and average is None:
       average = other
       out["latent_avg"] = other[:1].reshape(shape) if shape else other
-    elif other is not None and not np.array_equal(average, other):
-      # The file has one latent_avg: this network would get a wrong one.
+    if other is not None and not np.array_equal(other, average):
+      # The file has one latent_avg, which is wrong for this network.
       logging.info("  %s has another latent_avg: only in its own file", network)
       continue
-    document = weights.describe(networks[network])
     documents[network.partition("@")[0]] = {
-        key: document[key] for key in ("network", "sizes")
+        "network": type(module).__name__,
+        "sizes": weights.sizes(module),
     }
     entry, _, prefix = where.rpartition("/")
     node = out.setdefault(entry, {}) if entry else out
     node.update({prefix + key: value for key, value in state.items()})
+  base = name.partition("@")[0]
   if base in _OPTIONS:
     out["opts"] = _OPTIONS[base]
   out[official.OURS] = json.dumps(documents)
   return out
 
 
+def _bundle(
+    networks: Folders, name: str, besides: Mapping[str, str] | None
+) -> dict[str, str]:
+  """{network: container} of the networks in the file of network `name`."""
+  base = name.partition("@")[0]
+  bundle = {name: _CONTAINERS.get(base, _family(name).container)}
+  if name in _BUNDLES:
+    bundle = _BUNDLES[name] | dict(besides or {})
+  return {name: where for name, where in bundle.items() if name in networks}
+
+
 def official_state(
     folder: pathlib.Path, family: Family
-) -> tuple[dict[str, np.ndarray], list[int] | None]:
-  """Official tensors of a network, and the shape its file's latent_avg had."""
-  _, variables = weights.read(folder)
+) -> tuple[nn.Module, dict[str, np.ndarray], list[int] | None]:
+  """A network in its official layout.
+
+  Returns:
+    Our module, the official tensors, and the shape that latent_avg had in the
+    file that the network comes from (None: one row per style).
+  """
+  module, variables = weights.read(folder)
   kept = dict(weights.describe(folder)["info"].get("kept", {}))
   shape = kept.pop("latent_avg", None)
   counters = {key: np.array(value, np.int64) for key, value in kept.items()}
-  return family.export(variables, counters), shape
+  return module, family.export(module, variables, counters), shape
 
 
-def _family(name: str) -> Family:
-  if name.startswith("mappers/"):
-    return mappers.STYLECLIP_FAMILY
-  base = name.partition("@")[0]
-  if base not in _FAMILIES:
-    raise UserError(f"no official layout is known for {name!r}")
-  return _FAMILIES[base]
-
-
-def save(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
-  """Writes entries of arrays as a PyTorch file, atomically."""
-  torch = _torch()
+def save(path: pathlib.Path, entries: Any) -> None:
+  """Writes an array, or nested dicts of arrays, as a PyTorch file."""
+  torch = reader.import_torch("written")
 
   def tensors(node: Any) -> Any:
     if isinstance(node, Mapping):
@@ -201,27 +213,79 @@ def save(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
     torch.save(tensors(entries), part)
 
 
-def _torch():
-  try:
-    import torch
-  except ImportError:
-    raise UserError(
-        'writing .pt needs PyTorch: pip install -e ".[convert]"'
-    ) from None
-  return torch
+def _find_family(name: str) -> Family | None:
+  if name.startswith("mappers/"):
+    return mappers.STYLECLIP_FAMILY
+  return _FAMILIES.get(name.partition("@")[0])
 
 
-def _save_direction(path: pathlib.Path, dst: pathlib.Path) -> None:
-  """.npy for boundaries and matrices, .pt for the rest, as in the release."""
-  value = directions.to_official(path.stem, files.read(path))
+def _family(name: str) -> Family:
+  family = _find_family(name)
+  if family is None:
+    raise UserError(f"{name} has no official layout")
+  return family
+
+
+def _with_layout(src: pathlib.Path, layouts: Mapping[str, Any]) -> list[str]:
+  """The names that have an official layout; logs the others.
+
+  Args:
+    src: folder that they come from, for messages.
+    layouts: by name, None for names that have no official layout.
+
+  Raises:
+    UserError: none has one.
+  """
+  known = [name for name, layout in layouts.items() if layout is not None]
+  left_out = ", ".join(name for name in layouts if name not in known)
+  if not known:
+    raise UserError(f"{src}: no official layout exists for {left_out}")
+  if left_out:
+    logging.warning(
+        "left out, because no official layout exists for them: %s", left_out
+    )
+  return known
+
+
+def _write(
+    networks: Folders,
+    names: Iterable[str],
+    stage: pathlib.Path,
+    dst: pathlib.Path,
+    besides: Mapping[str, str] | None = None,
+) -> None:
+  """Writes the networks `names` to `stage`, from which they move to `dst`."""
+  written: dict[str, str] = {}
+  for name in tqdm.tqdm(list(names), unit="network", disable=None):
+    save(stage / f"{name}.pt", contents(networks, name, besides))
+    logging.info("%s.pt", dst / name)
+    written |= _bundle(networks, name, besides)
+  for name in written:
+    module = weights.module(networks[name])
+    for field, value in official.hidden_fields(module).items():
+      logging.warning(
+          "%s: the official layout cannot hold %s %s; programs other than this"
+          " one will assume %s", name, field, value, official.ASSUMED[field],
+      )
+
+
+def _place(stage: pathlib.Path, dst: pathlib.Path) -> None:
+  written = [path for path in stage.rglob("*") if path.is_file()]
+  atomic.place_all({dst / p.relative_to(stage): p for p in written})
+
+
+def _save_direction(path: pathlib.Path, value: Any) -> None:
+  """Writes a direction in the format of the release's file of its kind.
+
+  Args:
+    path: path of the file without suffix.
+    value: contents, see `directions.to_official`.
+  """
   if isinstance(value, list):
-    with atomic.replacing(dst / path.stem) as part:
+    with atomic.replacing(path) as part:
       part.write_bytes(pickle.dumps(value))
-  elif isinstance(value, Mapping):
-    save(dst / f"{path.stem}.pt", value)
-  elif value.shape[-1] == 512 and value.ndim == 2 and len(value) == 1:
-    with atomic.replacing(dst / f"{path.stem}.pt") as part:
-      _torch().save(_torch().from_numpy(value), part)
+  elif isinstance(value, Mapping) or value.shape == (1, 512):
+    save(path.with_name(f"{path.name}.pt"), value)
   else:
-    with atomic.replacing(dst / f"{path.stem}.npy") as part:
+    with atomic.replacing(path.with_name(f"{path.name}.npy")) as part:
       np.save(part, value)

@@ -2,74 +2,103 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
-import jax
 import numpy as np
 
-from convert import mapping
 from sfe_jax.errors import UserError
 from sfe_jax.storage import weights
 
-State = Mapping[str, np.ndarray]
+from . import mapping
+from .mapping import State
+
+_MOST_LAYERS = 256
+
+
+class Unsupported(UserError):
+  """A known network of a variant that this project does not have."""
+
+
+def _no_options(network: State) -> dict[str, Any]:
+  del network
+  return {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """One network family: how to recognise, size, fill and export it.
+  """One network in one official layout.
 
   Attributes:
     name: the network's name in our weight folders ("e4e").
-    rules: ordered mapping rules.
-    signature: official names that all must be present to recognise it.
-    build: infers the sizes from the official tensors: state -> module.
-    container: where an official file holds it, a dotted prefix per export:
-      "state_dict/encoder." is entry "state_dict", names prefixed "encoder.";
-      "" is the file itself.
-    with_w_avg: the file's `latent_avg` belongs to the network; it reaches the
-      rules as tensor "latent_avg" of shape (styles, w_dim).
+    signature: a file holds this network if it has all these official tensors.
+    build: makes the module of the sizes that the official tensors have.
+    tensors: the correspondence of official tensors and our variables for a
+      module, see `mapping`.
+    container: place in an official file, a dotted prefix per export:
+      "state_dict/encoder." is entry "state_dict" with names that start with
+      "encoder."; "" is the file itself.
+    with_w_avg: the file's `latent_avg` belongs to the network; it is passed to
+      the mapping as tensor "latent_avg" of shape (styles, w_dim).
+    options: fields of the module that the tensors do not show: network ->
+      {field: value}.  NVIDIA pickles hold such options.  Raises `Unsupported`
+      if the module has no such variant.
   """
 
   name: str
-  rules: Sequence[mapping.Rule | mapping.Unused]
   signature: tuple[str, ...]
   build: Callable[[State], nn.Module]
+  tensors: Callable[[Any], Iterable[mapping.Entry]]
   container: str = ""
   with_w_avg: bool = False
+  options: Callable[[State], dict[str, Any]] = _no_options
 
   def recognises(self, state: State) -> bool:
     """Whether the official tensors are of this family."""
     return all(key in state for key in self.signature)
 
-  def module(self, state: State) -> nn.Module:
+  def module(self, state: State) -> Any:
     """The module with the sizes of the official tensors.
 
     Raises:
-      UserError: the tensors that tell the sizes are missing or do not fit.
+      UserError: a tensor that shows a size is missing or does not fit.
     """
-    with self._blaming_sizes():
+    with self._explain_wrong_sizes():
       return self.build(state)
 
   def convert(
       self, state: State, module: nn.Module | None = None
-  ) -> tuple[nn.Module, mapping.Converted]:
-    """Maps official tensors: (module, its variables).
+  ) -> tuple[Any, mapping.Converted]:
+    """Maps official tensors to our variables.
 
     Args:
       state: official tensors by name.
-      module: where its sizes are known; by default they are inferred.
+      module: the module to fill; by default it is inferred from the tensors.
+
+    Returns:
+      The module and its variables.
 
     Raises:
       UserError: names the tensors that do not fit.
     """
     module = module or self.module(state)
-    with self._blaming_sizes():
+    with self._explain_wrong_sizes():
       abstract = weights.abstract(module)
-    return module, mapping.to_ours(self.rules, state, abstract, self.name)
+      entries = list(self.tensors(module))
+    return module, mapping.to_ours(entries, state, abstract, self.name)
+
+  def export(
+      self,
+      module: nn.Module,
+      variables: Mapping[str, Any],
+      kept: State | None = None,
+  ) -> dict[str, np.ndarray]:
+    """The official tensors of our `variables`, see `mapping.to_official`."""
+    return mapping.to_official(self.tensors(module), variables, kept)
 
   @contextlib.contextmanager
-  def _blaming_sizes(self) -> Iterator[None]:
+  def _explain_wrong_sizes(self) -> Iterator[None]:
     try:
       yield
     except UserError:
@@ -77,20 +106,20 @@ class Family:
     except (IndexError, KeyError, TypeError, ValueError) as error:
       reason = str(error).partition("\n")[0]
       raise UserError(
-          f"{self.name}: a tensor that tells the network's size is missing or"
+          f"{self.name}: a tensor that shows the network's size is missing or"
           f" has the wrong shape ({type(error).__name__}: {reason})"
       ) from error
 
-  def export(
-      self, variables: Mapping, kept: State | None = None
-  ) -> dict[str, np.ndarray]:
-    """The official tensors of our `variables`."""
-    return mapping.to_official(self.rules, jax.device_get(variables), kept)
+
+def count(state: State, name: str) -> int:
+  """Number of layers i with an official tensor `name`, "body.{}.weight"."""
+  return sum(name.format(i) in state for i in range(_MOST_LAYERS))
 
 
-def count(state: State, template: str) -> int:
-  """How many official names fit `template`, e.g. "body.{i}.conv.weight"."""
-  return sum(mapping.matches(template, key) for key in state)
+def up_to_last(state: State, names: Sequence[str]) -> list[str]:
+  """The first of `names`, up to the last one that is in the file."""
+  last = max((i for i, name in enumerate(names) if name in state), default=-1)
+  return list(names[: last + 1])
 
 
 def dimension(state: State, key: str, axis: int, what: str) -> int:

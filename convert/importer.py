@@ -1,13 +1,10 @@
-"""Official files -> one weight folder, whole or not at all."""
+"""Converts official files into one weight folder: all of them or none."""
 
 import dataclasses
 import hashlib
 import itertools
 import os
 import pathlib
-import shutil
-import tempfile
-import time
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -15,21 +12,21 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from convert import official, reader
-from convert.mapping import Converted, flatten
 from sfe_jax.errors import UserError
-from sfe_jax.storage import weights
+from sfe_jax.storage import atomic, weights
+
+from . import official, reader
+from .family import Unsupported
+from .mapping import Converted, flatten
 
 _SKIPPED_SUFFIXES = frozenset({
     ".csv", ".dat", ".html", ".jpg", ".json", ".md", ".png", ".py", ".txt",
     ".yaml", ".yml",
 })
 
-
-# Networks of one release belong together, so where several files hold a
-# network, the file with the first of these is preferred.
+# Networks of one release belong together.  Where several files hold a network,
+# the file that holds the first of these is preferred.
 _PREFERENCE = ("feature_editor", "inverter", "e4e", "generator", "psp")
-
 
 _LPIPS = (
     "half of an LPIPS network; give torchvision's vgg16 or alexnet and LPIPS'"
@@ -37,20 +34,16 @@ _LPIPS = (
 )
 
 
-_STAGING = ".convert-"
-_ABANDONED = 24 * 3600  # seconds
-
-
 @dataclasses.dataclass(frozen=True)
 class _Staged:
-  """A network or direction written to the staging folder.
+  """A network or direction that is written, but not yet in its place.
 
   Attributes:
-    name: of the network, or directions/NAME.
-    rank: of its file, lower is preferred.
-    path: of its file.
-    digest: of its numbers.
-    where: folder or file in which it waits.
+    name: name of the network, or directions/NAME.
+    rank: rank of its file; the lowest is preferred.
+    path: official file that it comes from.
+    digest: hash of its numbers and of fields that they do not show.
+    where: folder or file that holds it.
   """
 
   name: str
@@ -61,7 +54,7 @@ class _Staged:
 
   @property
   def is_bundled(self) -> bool:
-    """Whether the file is called after another network it holds."""
+    """Whether the file also holds a more preferred network."""
     return self.name in _PREFERENCE and self.name != _PREFERENCE[self.rank]
 
 
@@ -70,35 +63,35 @@ def import_files(
 ) -> None:
   """Converts official files, or folders of them, into weight folder `dst`.
 
-  Networks that `dst` holds already stay unless a source holds them too.  A
+  Networks that `dst` holds already are kept unless a source holds them too.  A
   network that several sources hold with different numbers is written as
-  NAME and, from the less preferred files, NAME@FILE.
+  NAME and, from the less preferred files, as NAME@FILE.
+
+  Args:
+    sources: files, which must be known, and folders, in which files of other
+      kinds are skipped.
+    dst: weight folder to write to.
 
   Raises:
-    UserError: a file is damaged or refused, or nothing is recognised; `dst`
-      is then unchanged.
+    UserError: a file is damaged or refused, or no file is recognised; `dst` is
+      then unchanged.
   """
   paths, from_folder = _files(sources)
   dst = pathlib.Path(dst)
   if dst.exists() and not dst.is_dir():
     raise UserError(f"{dst} is a file; --dst is the weight folder to write")
-  is_new = not dst.exists()
-  dst.mkdir(parents=True, exist_ok=True)
-  _sweep(dst)
-  # Inside `dst`, which may be a file system of its own.
-  staging = pathlib.Path(tempfile.mkdtemp(prefix=_STAGING, dir=dst))
-  try:
-    _install(_convert_all(paths, from_folder, staging), dst, staging)
-  finally:
-    shutil.rmtree(staging, ignore_errors=True)
-    if is_new and dst.exists() and not any(dst.iterdir()):
-      dst.rmdir()
+  with atomic.staging(dst) as stage:
+    finished = _convert_all(paths, from_folder, stage)
+    atomic.place_all({
+        dst / f"{name}{written.suffix}": written
+        for name, written in finished.items()
+    })
 
 
 def _files(
     sources: Sequence[str | os.PathLike],
 ) -> tuple[list[pathlib.Path], set[pathlib.Path]]:
-  """All files, and those that were not named but found in a folder."""
+  """All files, and those of them that were found in a folder."""
   paths: list[pathlib.Path] = []
   from_folder: set[pathlib.Path] = set()
   for source in map(pathlib.Path, sources):
@@ -116,7 +109,7 @@ def _files(
 
 
 def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Files of a folder but for hidden ones and networks converted already."""
+  """Files of a folder, except hidden ones and converted networks."""
   converted = {p.parent for p in folder.rglob("network.json")}
   return sorted(
       p for p in folder.rglob("*")
@@ -130,50 +123,64 @@ def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
 def _convert_all(
     paths: Sequence[pathlib.Path],
     from_folder: set[pathlib.Path],
-    staging: pathlib.Path,
+    stage: pathlib.Path,
 ) -> dict[str, pathlib.Path]:
-  """Writes all networks to `staging`: {final name: folder or file}."""
+  """Writes all networks to folder `stage`: {final name: folder or file}."""
   networks: list[_Staged] = []
-  features: list[tuple[pathlib.Path, official.Found]] = []
-  lin: dict[pathlib.Path, official.State] = {}
+  halves: dict[pathlib.Path, official.Found] = {}
   for path in tqdm.tqdm(paths, unit="file", disable=len(paths) < 2 or None):
     found = _find(path, path in from_folder)
     if found is None:
       continue
     if found.arrays is not None:
       networks.append(
-          _stage_arrays(path, found.arrays, staging / f"{len(networks)}.npz")
+          _stage_arrays(path, found.arrays, stage / f"{len(networks)}.npz")
       )
-    if found.features is not None:
-      features.append((path, found))
-    if found.lin is not None:
-      lin[path] = found.lin
-    networks += _stage(path, found, found.parts, staging, len(networks))
-  unused = set(lin)
-  for path, found in features:
-    network = official.lpips_part(found.features, lin)
-    if network is None:
-      unused.add(path)
-    else:
-      part, half = network
-      unused.discard(half)
-      networks += _stage(path, found, [part], staging, len(networks))
-  for path in sorted(unused):
+    if found.features is not None or found.lin is not None:
+      halves[path] = found
+    networks += _stage(path, found, found.parts, stage, len(networks))
+  joined, single = _join(halves)
+  for path, part in joined.items():
+    networks += _stage(path, halves[path], [part], stage, len(networks))
+  for path in single:
     logging.warning("skipped: %s is %s", path, _LPIPS)
+  if not networks and single:
+    raise UserError(f"{', '.join(p.name for p in single)}: {_LPIPS}")
   if not networks:
-    raise UserError(
-        f"{', '.join(p.name for p in unused)}: {_LPIPS}"
-        if unused
-        else "nothing recognised: no file holds official weights"
-    )
+    raise UserError("nothing recognised: no file holds official weights")
   return _choose(networks)
 
 
+def _join(
+    halves: Mapping[pathlib.Path, official.Found],
+) -> tuple[dict[pathlib.Path, official.Part], list[pathlib.Path]]:
+  """Joins the halves of LPIPS networks.
+
+  Returns:
+    The networks by the file of their convolutions, and the files whose other
+    half is missing.
+  """
+  lin = {path: found.lin for path, found in halves.items() if found.lin}
+  joined: dict[pathlib.Path, official.Part] = {}
+  used = set()
+  for path, found in halves.items():
+    network = official.lpips_part(found.features or {}, lin)
+    if network is not None:
+      joined[path], half = network
+      used |= {path, half}
+  return joined, sorted(set(halves) - used)
+
+
 def _find(path: pathlib.Path, lenient: bool) -> official.Found | None:
-  """What a file holds; None for a folder's file of something else."""
+  """What a file holds; None if it is skipped.
+
+  Args:
+    path: the file.
+    lenient: skips a file of another kind instead of raising.
+  """
   try:
     found = official.find(reader.read(path), path.stem)
-  except reader.NotWeights as error:
+  except (reader.NotWeights, Unsupported) as error:
     message = _prefixed(path, error)
     if not lenient:
       raise UserError(message) from error
@@ -186,6 +193,9 @@ def _find(path: pathlib.Path, lenient: bool) -> official.Found | None:
     if not lenient:
       raise UserError(message)
     logging.warning("skipped: %s", message)
+    return None
+  for where, reason in found.unsupported.items():
+    logging.warning("%s: skipped %s: %s", path, where, reason)
   return found
 
 
@@ -198,10 +208,10 @@ def _stage(
     path: pathlib.Path,
     found: official.Found,
     parts: Sequence[official.Part],
-    staging: pathlib.Path,
+    stage: pathlib.Path,
     start: int,
 ) -> list[_Staged]:
-  """Writes the networks of one file to numbered folders."""
+  """Writes the networks of one file to folders numbered from `start`."""
   if not parts:
     return []
   names = [part.name for part in parts]
@@ -210,28 +220,34 @@ def _stage(
       for n in names
   )
   source = {"file": path.name, "sha256": _file_digest(path)}
-  staged, dropped = [], dict(found.dropped)
+  staged: list[_Staged] = []
+  dropped = dict(found.dropped)
   for part in parts:
     try:
       module, converted = official.convert(part)
     except UserError as error:
       raise UserError(_prefixed(path, error)) from error
-    folder = staging / str(start + len(staged))
+    folder = stage / str(start + len(staged))
     info = {"source": source, "kept": _kept(converted)}
     weights.write(folder, module, converted.variables, info)
-    digest = _digest(converted.variables)
+    digest = _digest(converted.variables, official.hidden_fields(module))
     staged.append(_Staged(part.name, rank, path, digest, folder))
     dropped.update(converted.unused)
   logging.info("%s: %s", path.name, ", ".join(names))
+  _log_dropped(dropped)
+  return staged
+
+
+def _log_dropped(dropped: Mapping[str, str]) -> None:
+  """Logs one line per reason for which entries were left out."""
   for why in dict.fromkeys(dropped.values()):
     entries = [name for name, reason in dropped.items() if reason == why]
     more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
     logging.info("  left out %s%s: %s", entries[0], more, why)
-  return staged
 
 
 def _kept(converted: Converted) -> dict[str, int | list[int]]:
-  """What export needs: counters by name, and the shape of latent_avg."""
+  """What export needs: counters by name and the shape of latent_avg."""
   kept: dict[str, int | list[int]] = {}
   for key, value in converted.kept.items():
     kept[key] = list(value.shape) if key == "latent_avg" else int(value)
@@ -239,7 +255,7 @@ def _kept(converted: Converted) -> dict[str, int | list[int]]:
 
 
 def _choose(networks: Sequence[_Staged]) -> dict[str, pathlib.Path]:
-  """Final names; equal numbers count once."""
+  """{final name: folder or file}; networks of equal numbers count once."""
   copies: dict[str, list[_Staged]] = {}
   for staged in sorted(networks, key=lambda s: s.rank):
     what = (staged.name, staged.digest)
@@ -252,7 +268,7 @@ def _choose(networks: Sequence[_Staged]) -> dict[str, pathlib.Path]:
           staged.path, staged.name, name,
       )
     copies.setdefault(name, []).append(staged)
-  # Its own file says best how a network is exported.
+  # A network's own file holds best what its export needs.
   return {
       name: min(same, key=lambda s: s.is_bundled).where
       for name, same in copies.items()
@@ -260,11 +276,11 @@ def _choose(networks: Sequence[_Staged]) -> dict[str, pathlib.Path]:
 
 
 def _other_name(staged: _Staged, taken: Container[str]) -> str:
-  """NAME@FILE, or NAME@FOLDER where NAME is the file's already."""
+  """NAME@FILE, or NAME@FOLDER for directions, whose NAME is the file's."""
   if "/" in staged.name:
     origin = staged.path.parent.name
   else:
-    # Our own exports are called NAME@FILE.
+    # Files that we exported may be called NAME@FILE themselves.
     origin = staged.path.stem.rpartition("@")[2]
   first = name = f"{staged.name}@{origin}"
   for i in itertools.count(2):
@@ -274,9 +290,9 @@ def _other_name(staged: _Staged, taken: Container[str]) -> str:
   return name
 
 
-def _digest(arrays: Mapping[str, Any]) -> str:
-  """Identifies the numbers of a network or direction."""
-  digest = hashlib.sha256()
+def _digest(arrays: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+  """Hash of all that makes a network or direction differ from another."""
+  digest = hashlib.sha256(repr(sorted(fields.items())).encode())
   for path, value in sorted(flatten(arrays).items()):
     digest.update(path.encode())
     digest.update(np.ascontiguousarray(value).data)
@@ -289,44 +305,9 @@ def _file_digest(path: pathlib.Path) -> str:
 
 
 def _stage_arrays(
-    path: pathlib.Path, arrays: Mapping[str, np.ndarray], where: pathlib.Path
+    path: pathlib.Path, arrays: Mapping[str, Any], where: pathlib.Path
 ) -> _Staged:
   np.savez(where, **arrays)
   logging.info("%s: direction %s", path.name, path.stem)
   name = f"directions/{path.stem}"
-  return _Staged(name, len(_PREFERENCE), path, _digest(arrays), where)
-
-
-def _install(
-    finished: Mapping[str, pathlib.Path],
-    dst: pathlib.Path,
-    staging: pathlib.Path,
-) -> None:
-  """Puts finished folders and files in place: all of them or none."""
-  moved: list[tuple[pathlib.Path, pathlib.Path | None]] = []
-  try:
-    for i, (name, staged) in enumerate(finished.items()):
-      target = dst / name
-      if staged.is_file():
-        target = target.with_name(f"{target.name}{staged.suffix}")
-      target.parent.mkdir(parents=True, exist_ok=True)
-      old = None
-      if target.exists():
-        old = staging / f"old-{i}"
-        target.rename(old)
-      moved.append((target, old))
-      staged.rename(target)
-  except BaseException:
-    for i, (target, old) in enumerate(reversed(moved)):
-      if target.exists():
-        target.rename(staging / f"undone-{i}")
-      if old is not None:
-        old.rename(target)
-    raise
-
-
-def _sweep(dst: pathlib.Path) -> None:
-  """Removes what conversions left that were killed days ago."""
-  for folder in dst.glob(f"{_STAGING}*"):
-    if time.time() - folder.stat().st_mtime > _ABANDONED:
-      shutil.rmtree(folder, ignore_errors=True)
+  return _Staged(name, len(_PREFERENCE), path, _digest(arrays, {}), where)

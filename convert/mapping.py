@@ -1,91 +1,111 @@
-"""Rules that carry tensors between official files and our variables.
+"""Copies tensors between official files and our variables, in both directions.
 
-A rule is data and works in both directions:
+The correspondence of one network is a plain list of entries, made from the
+network's sizes (see `Family.tensors`).  For example
 
-  Rule("convs.{2i}.conv", "conv{2i+1}", UP_CONV)
+  Tensor("convs.0.conv.weight", "params/conv1/kernel", "1 o i h w -> h w i o")
 
-Templates hold `{i}`, `{i+1}`, `{2i}` or `{2i+1}` for an integer (solved for i
-when matching) and `{*p}` for any dotted path (slashes on our side).  A kind
-lists the tensors found below the two names and their layouts, written as axis
-lists: "o i h w -> h w i o"; a literal 1 is an axis of size one.
+says that the official tensor `convs.0.conv.weight` has the axes (1, o, i, h, w)
+and becomes the variable `kernel` of our module `conv1` with the axes
+(h, w, i, o).
 """
 
+import collections
 import dataclasses
-import functools
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from sfe_jax.errors import UserError
 
-Bindings = tuple[tuple[str, Any], ...]
-_FIELD = re.compile(r"\{(\*?)(\d*)([a-z]+)([+-]\d+)?\}")
+State: TypeAlias = Mapping[str, np.ndarray]
+
+CONV = "o i h w -> h w i o"
+LINEAR = "o i -> i o"
 
 
 class Tensor(NamedTuple):
-  """One tensor below a rule: its official name, our name and the layout."""
+  """An official tensor and the variable that it fills.
 
-  source: str
-  target: str
+  Attributes:
+    official: name in the official file.
+    ours: path of our variable, "collection/module/.../name".
+    layout: "official axes -> our axes", one word per axis; a literal 1 is an
+      axis of length one.  Empty if the axes are the same.
+  """
+
+  official: str
+  ours: str
   layout: str = ""
 
 
 class Constant(NamedTuple):
-  """An official tensor that holds no learned value.
+  """An official tensor that is not learned, such as a filter.
 
-  `value` is what export writes; with `fixed` a file must hold just that,
-  otherwise the file's own value is kept beside the weights for export.
+  A file may lack it; if it has it, it must hold `value`.
   """
 
-  source: str
+  official: str
   value: np.ndarray
-  fixed: bool = True
 
 
-class Rule(NamedTuple):
-  """Maps everything below an official name to names below one of ours."""
+class Counter(NamedTuple):
+  """A whole number that a file may hold; it is kept for export only."""
 
-  source: str
-  target: str
-  kind: Sequence[Tensor | Constant]
+  official: str
 
 
 class Unused(NamedTuple):
-  """Official tensors that are dropped, and why."""
+  """Official tensors whose names start with `prefix` are left out: `why`."""
 
-  source: str
+  prefix: str
   why: str
 
 
-CONV = (
-    Tensor("weight", "params/kernel", "o i h w -> h w i o"),
-    Tensor("bias", "params/bias"),
-)
-LINEAR = (
-    Tensor("weight", "params/kernel", "o i -> i o"),
-    Tensor("bias", "params/bias"),
-)
-BATCH_NORM = (
-    Tensor("weight", "params/scale"),
-    Tensor("bias", "params/bias"),
-    Tensor("running_mean", "batch_stats/mean"),
-    Tensor("running_var", "batch_stats/var"),
-    Constant("num_batches_tracked", np.array(0, np.int64), fixed=False),
-)
-PRELU = (Tensor("weight", "params/alpha"),)
+Entry: TypeAlias = Tensor | Constant | Counter | Unused
+
+
+def conv(official: str, ours: str, bias: bool = False) -> Iterator[Tensor]:
+  """Entries of a convolution."""
+  yield Tensor(f"{official}.weight", f"params/{ours}/kernel", CONV)
+  if bias:
+    yield Tensor(f"{official}.bias", f"params/{ours}/bias")
+
+
+def linear(official: str, ours: str) -> Iterator[Tensor]:
+  """Entries of a linear layer with a bias."""
+  yield Tensor(f"{official}.weight", f"params/{ours}/kernel", LINEAR)
+  yield Tensor(f"{official}.bias", f"params/{ours}/bias")
+
+
+def batch_norm(
+    official: str, ours: str, affine: bool = True
+) -> Iterator[Tensor | Counter]:
+  """Entries of a batch norm; `affine` says whether it has scale and bias."""
+  if affine:
+    yield Tensor(f"{official}.weight", f"params/{ours}/scale")
+    yield Tensor(f"{official}.bias", f"params/{ours}/bias")
+  yield Tensor(f"{official}.running_mean", f"batch_stats/{ours}/mean")
+  yield Tensor(f"{official}.running_var", f"batch_stats/{ours}/var")
+  yield Counter(f"{official}.num_batches_tracked")
+
+
+def prelu(official: str, ours: str) -> Iterator[Tensor]:
+  """Entry of a PReLU."""
+  yield Tensor(f"{official}.weight", f"params/{ours}/alpha")
 
 
 @dataclasses.dataclass
 class Converted:
-  """Our variables for one network and what its file held beside them.
+  """Our variables for one network and what its file held besides them.
 
   Attributes:
     variables: {collection: nested dict of float32 arrays}.
     kept: counters of the file by official name, needed to export it again.
-    unused: official names that were dropped, with the reason.
+    unused: official names that were left out, with the reason.
   """
 
   variables: dict[str, Any]
@@ -93,272 +113,194 @@ class Converted:
   unused: dict[str, str]
 
 
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """{"a": {"b": x}} -> {"a/b": x}."""
+  return traverse_util.flatten_dict(tree, sep="/")
+
+
 def relayout(x: np.ndarray, layout: str, inverse: bool = False) -> np.ndarray:
-  """Applies "o i -> i o"; raises ValueError where axes do not fit."""
+  """Rearranges the axes of an array, e.g. by "1 o i -> i o".
+
+  Raises:
+    ValueError: the array does not have the axes of the layout.
+  """
   if not layout:
     return x
   source, target = (side.split() for side in layout.split("->"))
   if inverse:
     source, target = target, source
-  fits = x.ndim == len(source) and all(
-      n == 1 for n, axis in zip(x.shape, source) if axis == "1"
-  )
-  if not fits:
+  ones = tuple(i for i, axis in enumerate(source) if axis == "1")
+  if x.ndim != len(source) or any(x.shape[i] != 1 for i in ones):
     raise ValueError(f"shape {x.shape} is not of the form ({' '.join(source)})")
   named = [axis for axis in source if axis != "1"]
-  x = x.reshape([n for n, axis in zip(x.shape, source) if axis != "1"])
+  x = np.squeeze(x, ones)
   x = x.transpose([named.index(axis) for axis in target if axis != "1"])
-  sizes = iter(x.shape)
-  return x.reshape([1 if axis == "1" else next(sizes) for axis in target])
-
-
-@functools.cache
-def _compile(template: str) -> tuple[re.Pattern[str], tuple[Any, ...]]:
-  """Returns the template's regex and (name, factor, offset) per field."""
-  fields, pattern, end = [], "", 0
-  for m in _FIELD.finditer(template):
-    star, factor, name, offset = m.groups()
-    pattern += re.escape(template[end : m.start()])
-    pattern += r"(.+)" if star else r"(0|[1-9]\d*)"
-    fields.append(
-        (name, None, 0) if star else (name, int(factor or 1), int(offset or 0))
-    )
-    end = m.end()
-  return re.compile(pattern + re.escape(template[end:])), tuple(fields)
-
-
-def _match(template: str, name: str) -> dict[str, Any] | None:
-  """Solves `template` for `name`; None where it does not fit."""
-  pattern, fields = _compile(template)
-  m = pattern.fullmatch(name)
-  if m is None:
-    return None
-  bindings = {}
-  for (field, factor, offset), text in zip(fields, m.groups()):
-    if factor is None:
-      value = text.replace("/", ".")
-    else:
-      value, rest = divmod(int(text) - offset, factor)
-      if rest or value < 0:
-        return None
-    if bindings.setdefault(field, value) != value:
-      return None
-  return bindings
-
-
-def matches(template: str, name: str) -> bool:
-  """Whether `name` is of the form `template`."""
-  return _match(template, name) is not None
-
-
-def _render(template: str, bindings: Mapping[str, Any], slash: bool) -> str:
-  def field(m: re.Match[str]) -> str:
-    star, factor, name, offset = m.groups()
-    if star:
-      return bindings[name].replace(".", "/") if slash else bindings[name]
-    return str(int(factor or 1) * bindings[name] + int(offset or 0))
-
-  return _FIELD.sub(field, template)
-
-
-def _join(*parts: str, sep: str) -> str:
-  return sep.join(p for p in parts if p)
-
-
-def _path(tensor: Tensor, target: str) -> str:
-  """"params/kernel" below "conv1" is "params/conv1/kernel"."""
-  collection, leaf = tensor.target.split("/", 1)
-  return _join(collection, target, leaf, sep="/")
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """{"a": {"b": x}} -> {"a/b": x}."""
-  out = {}
-  for key, value in tree.items():
-    path = f"{prefix}{key}"
-    if isinstance(value, Mapping):
-      out.update(flatten(value, path + "/"))
-    else:
-      out[path] = value
-  return out
-
-
-def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-  """{"a/b": x} -> {"a": {"b": x}}."""
-  out: dict[str, Any] = {}
-  for path, value in flat.items():
-    *parents, leaf = path.split("/")
-    node = out
-    for parent in parents:
-      node = node.setdefault(parent, {})
-    node[leaf] = value
-  return out
-
-
-def _find(rules: Sequence[Rule | Unused], key: str):
-  """First rule that takes the official `key`: (rule, tensor, bindings)."""
-  for rule in rules:
-    if isinstance(rule, Unused):
-      if _match(rule.source, key) is not None:
-        return rule, None, {}
-      continue
-    for tensor in rule.kind:
-      template = _join(rule.source, tensor.source, sep=".")
-      bindings = _match(template, key)
-      if bindings is not None:
-        return rule, tensor, bindings
-  return None
-
-
-def _some(names: Sequence[str]) -> str:
-  """A few of many names, for a one-line message."""
-  names = sorted(names)
-  more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-  return ", ".join(names[:3]) + more
+  ones = tuple(i for i, axis in enumerate(target) if axis == "1")
+  return np.expand_dims(x, ones)
 
 
 def to_ours(
-    rules: Sequence[Rule | Unused],
-    state: Mapping[str, np.ndarray],
+    entries: Iterable[Entry],
+    state: State,
     abstract: Mapping[str, Any],
     what: str,
 ) -> Converted:
   """Maps an official state dict to our variables.
 
   Args:
-    rules: ordered; the first that fits a key takes it.
-    state: official tensors by name.
+    entries: the correspondence; it must cover every variable exactly once.
+    state: official tensors by name; each of them is used exactly once.
     abstract: our variables with the shapes to fill (`jax.eval_shape`).
     what: names the network in messages.
 
   Raises:
-    UserError: a key is unknown, missing or given twice, or a shape differs.
+    UserError: a tensor is unknown or missing, or its shape or dtype differs.
+    ValueError: `entries` does not fit the variables (an error in our code).
   """
+  entries = list(entries)
   want = flatten(abstract)
+  _check_cover(entries, want)
+  by_name = {e.official: e for e in entries if not isinstance(e, Unused)}
+  dropped = {e.prefix: e.why for e in entries if isinstance(e, Unused)}
+  unused = {
+      key: why
+      for key in state
+      for prefix, why in dropped.items()
+      if key.startswith(prefix) and key not in by_name
+  }
+  _check_names(by_name, state, unused, what)
   out: dict[str, np.ndarray] = {}
   kept: dict[str, np.ndarray] = {}
-  unused: dict[str, str] = {}
-  unknown = []
-  for key, value in state.items():
-    found = _find(rules, key)
-    if found is None:
-      unknown.append(key)
-      continue
-    rule, tensor, bindings = found
-    if isinstance(rule, Unused):
-      unused[key] = rule.why
-    elif isinstance(tensor, Constant):
-      _check_constant(value, tensor, key, what)
-      if not tensor.fixed:
-        kept[key] = np.asarray(value)
+  for key in by_name.keys() & state.keys():
+    entry, value = by_name[key], np.asarray(state[key])
+    if isinstance(entry, Tensor):
+      shape = tuple(want[entry.ours].shape)
+      out[entry.ours] = _fit(value, entry, shape, what)
+    elif isinstance(entry, Constant):
+      _check_constant(value, entry, what)
     else:
-      target = _render(rule.target, bindings, slash=True)
-      path = _path(tensor, target)
-      if path not in want:
-        unknown.append(key)
-        continue
-      if path in out:
-        raise UserError(f"{what}: {key} fills {path} a second time")
-      out[path] = _fit(value, tensor.layout, want[path].shape, key, what)
-  if unknown:
-    raise UserError(
-        f"{what}: {len(unknown)} unknown tensor(s): {_some(unknown)}; the file"
-        " is damaged or of another architecture"
-    )
-  missing = [path for path in want if path not in out]
-  if missing:
-    raise UserError(
-        f"{what}: {len(missing)} tensor(s) missing from the file:"
-        f" {_some(_official(rules, missing))}"
-    )
-  return Converted(unflatten(out), kept, unused)
-
-
-def _check_constant(value, constant, key, what) -> None:
-  if np.shape(value) != constant.value.shape:
-    raise UserError(
-        f"{what}: {key} has shape {np.shape(value)}, expected"
-        f" {constant.value.shape}"
-    )
-  if not constant.fixed and np.asarray(value).dtype.kind not in "iu":
-    raise UserError(f"{what}: {key} is no whole number; the file is damaged")
-  if constant.fixed and not np.allclose(value, constant.value, atol=1e-6):
-    raise UserError(
-        f"{what}: {key} is not the fixed filter this network is built with;"
-        " the file is of another architecture"
-    )
-
-
-def _fit(value, layout, shape, key, what) -> np.ndarray:
-  value = np.asarray(value)
-  try:
-    ours = relayout(value, layout)
-  except ValueError:
-    ours = None
-  if ours is None or ours.shape != tuple(shape):
-    theirs = relayout(np.empty(shape, np.bool_), layout, inverse=True).shape
-    raise UserError(
-        f"{what}: {key} has shape {value.shape}, expected {theirs}"
-    )
-  if not np.issubdtype(ours.dtype, np.floating):
-    raise UserError(f"{what}: {key} has dtype {ours.dtype}, expected a float")
-  return np.array(ours, np.float32, order="C")
-
-
-def _inverse(
-    rules: Sequence[Rule | Unused], path: str
-) -> tuple[Rule, Tensor, dict[str, Any]] | None:
-  """First rule and tensor that our `path` comes from, with its bindings."""
-  for rule in rules:
-    if isinstance(rule, Unused):
-      continue
-    for tensor in rule.kind:
-      if isinstance(tensor, Tensor):
-        bindings = _match(_path(tensor, rule.target), path)
-        if bindings is not None:
-          return rule, tensor, bindings
-  return None
-
-
-def _official(rules, paths: Sequence[str]) -> list[str]:
-  names = []
-  for path in paths:
-    found = _inverse(rules, path)
-    if found is None:
-      names.append(path)
-      continue
-    rule, tensor, bindings = found
-    source = _render(rule.source, bindings, slash=False)
-    names.append(_join(source, tensor.source, sep="."))
-  return names
+      kept[key] = _counter(value, key, what)
+  ordered = {path: out[path] for path in want}
+  return Converted(
+      traverse_util.unflatten_dict(ordered, sep="/"), kept, unused
+  )
 
 
 def to_official(
-    rules: Sequence[Rule | Unused],
+    entries: Iterable[Entry],
     variables: Mapping[str, Any],
-    kept: Mapping[str, np.ndarray] | None = None,
+    kept: State | None = None,
 ) -> dict[str, np.ndarray]:
-  """The inverse of `to_ours`: {official name: array}, bit for bit.
+  """The inverse of `to_ours`: {official name: array}, equal to the bit.
 
-  Constants come from `kept` where it has them, else from the rules.
+  Args:
+    entries: the correspondence.
+    variables: our variables; a collection may be absent as a whole.
+    kept: counters by official name; the others are written as 0.
 
   Raises:
-    ValueError: a variable that no rule covers.
+    ValueError: `entries` does not fit the variables (an error in our code).
   """
+  entries = [
+      e for e in entries
+      if not isinstance(e, Tensor) or e.ours.partition("/")[0] in variables
+  ]
+  flat = flatten(jax.device_get(dict(variables)))
+  _check_cover(entries, flat)
   out: dict[str, np.ndarray] = {}
-  for path, value in flatten(variables).items():
-    found = _inverse(rules, path)
-    if found is None:
-      raise ValueError(f"no rule exports {path}")
-    rule, tensor, bindings = found
-    source = _render(rule.source, bindings, slash=False)
-    value = np.asarray(jax.device_get(value))
-    key = _join(source, tensor.source, sep=".")
-    out[key] = np.array(
-        relayout(value, tensor.layout, inverse=True), order="C"
+  for entry in entries:
+    if isinstance(entry, Tensor):
+      value = np.asarray(flat[entry.ours])
+      value = relayout(value, entry.layout, inverse=True)
+      out[entry.official] = np.array(value, order="C")
+    elif isinstance(entry, Constant):
+      out[entry.official] = entry.value
+    elif isinstance(entry, Counter):
+      out[entry.official] = np.array(0, np.int64)
+  return out | dict(kept or {})
+
+
+def _check_cover(entries: Sequence[Entry], want: Mapping[str, Any]) -> None:
+  """Entries name each variable, and each official tensor, exactly once."""
+  ours = collections.Counter(
+      e.ours for e in entries if isinstance(e, Tensor)
+  )
+  official = collections.Counter(
+      e.official for e in entries if not isinstance(e, Unused)
+  )
+  wrong = {path for path in (*ours, *want) if ours[path] != int(path in want)}
+  wrong |= {name for name, times in official.items() if times > 1}
+  if wrong:
+    raise ValueError(
+        f"the list of tensors does not cover exactly once: {_some(wrong)}"
     )
-    for constant in rule.kind:
-      if isinstance(constant, Constant):
-        out[_join(source, constant.source, sep=".")] = constant.value
-  out.update(kept or {})
-  return out
+
+
+def _check_names(
+    by_name: Mapping[str, Entry],
+    state: State,
+    unused: Mapping[str, str],
+    what: str,
+) -> None:
+  """Names unknown and missing tensors in one line."""
+  unknown = state.keys() - by_name.keys() - unused.keys()
+  missing = {
+      key
+      for key, entry in by_name.items()
+      if isinstance(entry, Tensor) and key not in state
+  }
+  problems = [
+      f"{len(names)} {adjective} tensor(s): {_some(names)}"
+      for adjective, names in (("unknown", unknown), ("missing", missing))
+      if names
+  ]
+  if problems:
+    raise UserError(
+        f"{what}: {'; '.join(problems)}; the file is damaged or of another"
+        " architecture"
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+  """The first three of many names, for a one-line message."""
+  names = sorted(names)
+  more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+  return ", ".join(names[:3]) + more
+
+
+def _fit(
+    value: np.ndarray, entry: Tensor, shape: tuple[int, ...], what: str
+) -> np.ndarray:
+  """The official tensor in our layout, checked against our shape."""
+  theirs = relayout(np.empty(shape, np.bool_), entry.layout, inverse=True).shape
+  if value.shape != theirs:
+    raise UserError(
+        f"{what}: {entry.official} has shape {value.shape}, expected {theirs}"
+    )
+  if not np.issubdtype(value.dtype, np.floating):
+    raise UserError(
+        f"{what}: {entry.official} has dtype {value.dtype}, expected a float"
+    )
+  return np.array(relayout(value, entry.layout), np.float32, order="C")
+
+
+def _check_constant(value: np.ndarray, entry: Constant, what: str) -> None:
+  if value.shape != entry.value.shape:
+    raise UserError(
+        f"{what}: {entry.official} has shape {value.shape}, expected"
+        f" {entry.value.shape}"
+    )
+  if not np.allclose(value, entry.value, atol=1e-6):
+    raise UserError(
+        f"{what}: {entry.official} is not the fixed filter that this network is"
+        " built with; the file is of another architecture"
+    )
+
+
+def _counter(value: np.ndarray, key: str, what: str) -> np.ndarray:
+  if value.shape or value.dtype.kind not in "iu":
+    raise UserError(
+        f"{what}: {key} has shape {value.shape} and dtype {value.dtype},"
+        " expected a whole number; the file is damaged"
+    )
+  return value

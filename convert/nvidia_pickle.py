@@ -1,11 +1,12 @@
 """Reads pickled weights without running anything the pickle asks for.
 
-A pickle is a program: it names Python objects and calls them.  Here a name
-outside a short table is refused, and the names in it stand for functions of
-this file that only gather data.  NumPy's and PyTorch's own functions are never
-called: a forged dtype makes NumPy follow pointers out of the file, and
-`torch.storage._load_from_bytes` unpickles without restriction.  NVIDIA's
-pickles also carry Python source to be executed; it is ignored.
+A pickle is a program that names Python objects and calls them.  This reader
+refuses every name outside a short table, and replaces the names in the table by
+functions of this file that only collect data.  It never calls the functions of
+NumPy and PyTorch that a pickle names: a forged dtype makes NumPy follow
+pointers out of the file, and `torch.storage._load_from_bytes` unpickles without
+restriction.  NVIDIA's pickles also carry Python source to be executed, which is
+ignored.
 """
 
 import collections
@@ -21,15 +22,15 @@ _TORCH_DTYPE = re.compile(r"bool|(bfloat|float|uint|int)\d+")
 
 
 class Unreadable(Exception):
-  """Why a file is not read, a predicate: "is empty"."""
+  """A file is not read; the message is a predicate such as "is empty"."""
 
 
 class Foreign(Unreadable):
-  """Why a file is something else, neither damaged nor hostile."""
+  """A file is sound, but holds something other than weights."""
 
 
 def refused(name: str) -> Unreadable:
-  """The file asks for Python object `name`."""
+  """The error for a file that names the Python object `name`."""
   return Unreadable(f"refers to {name}, which weights never need; refused")
 
 
@@ -38,8 +39,8 @@ class ModuleState(dict):
 
   Attributes:
     class_name: name of its class ("Generator").
-    init_args: positional arguments it was built with.
-    init_kwargs: keyword arguments it was built with.
+    init_args: positional arguments that it was built with.
+    init_kwargs: keyword arguments that it was built with.
   """
 
   class_name: str
@@ -48,9 +49,10 @@ class ModuleState(dict):
 
 
 class _Call:
-  """A function that a pickle may call but not alter.
+  """A function that a pickle may call but not change.
 
-  The BUILD instruction sets attributes (even `__code__`) of a plain function.
+  The pickle instruction BUILD could set attributes of a plain function, even
+  `__code__`.
   """
 
   def __init__(self, function: Callable):
@@ -64,7 +66,7 @@ class _Call:
 
 
 class _Dtype:
-  """`numpy.dtype` of plain numbers: kind, width and byte order."""
+  """Stands for `numpy.dtype`; accepts numbers only."""
 
   def __init__(self, code, *unused_flags):
     if not _NUMBERS.fullmatch(code):
@@ -84,7 +86,7 @@ class _Dtype:
 
 
 class _Array:
-  """A NumPy array; most arrive empty and then get their state."""
+  """Stands for a NumPy array, which usually gets its state after creation."""
 
   def __init__(self):
     self.value = None
@@ -96,14 +98,14 @@ class _Array:
 
 
 def _frombuffer(data, dtype, shape, order) -> _Array:
-  """`numpy._core.numeric._frombuffer`: arrays of pickle protocol 5."""
+  """Stands for `numpy._core.numeric._frombuffer` of pickle protocol 5."""
   array = _Array()
   array.__setstate__((1, shape, dtype, order == "F", data))
   return array
 
 
 def _tensor(storage, offset, shape, strides, *unused) -> np.ndarray:
-  """`torch._utils._rebuild_tensor_v2`; NumPy checks the bounds."""
+  """Stands for `torch._utils._rebuild_tensor_v2`; NumPy checks the bounds."""
   n = storage.itemsize
   view = np.ndarray(
       shape, storage.dtype, storage, offset * n, [n * s for s in strides]
@@ -112,7 +114,7 @@ def _tensor(storage, offset, shape, strides, *unused) -> np.ndarray:
 
 
 def _module(meta) -> ModuleState:
-  """`torch_utils.persistence._reconstruct_persistent_obj`."""
+  """Stands for `torch_utils.persistence._reconstruct_persistent_obj`."""
   state = meta["state"]
   out = ModuleState()
   for tensors in (state["_parameters"], state["_buffers"]):
@@ -132,7 +134,7 @@ _MULTIARRAY = {
 _NUMERIC = {"_frombuffer": _Call(_frombuffer)}
 _EASY_DICT = {"EasyDict": dict}
 _BUILTINS = {"bytes": bytes, "set": set}
-# Functions stand in a `_Call`; the classes below cannot be altered.
+# Functions are wrapped in `_Call`; a pickle cannot change the classes below.
 _ALLOWED: dict[str, Mapping[str, Any]] = {
     "__builtin__": _BUILTINS,
     "builtins": _BUILTINS,
@@ -158,7 +160,7 @@ _ALLOWED: dict[str, Mapping[str, Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-  """Looks names up in the table instead of importing them."""
+  """Looks names up in the table and imports nothing."""
 
   def __init__(self, file, load_storage):
     super().__init__(file)
@@ -179,7 +181,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def plain(x: Any, leaf: Callable[[Any], Any]) -> Any:
-  """Rebuilds nested dicts, lists and tuples with `leaf` of all the rest."""
+  """Applies `leaf` to all but the dicts, lists and tuples of nested data."""
   if isinstance(x, ModuleState):
     x.update((k, plain(v, leaf)) for k, v in x.items())
     x.init_args = plain(x.init_args, leaf)
@@ -195,20 +197,20 @@ def plain(x: Any, leaf: Callable[[Any], Any]) -> Any:
 
 
 def load(file: BinaryIO, load_storage: Callable[[bytes], np.ndarray]) -> Any:
-  """Reads an NVIDIA pickle, or one of NumPy arrays and Python values.
+  """Reads an NVIDIA pickle, or a pickle of NumPy arrays and Python values.
 
   Args:
-    file: open at the start of the pickle.
-    load_storage: turns the bytes of a pickled PyTorch storage into its numbers,
-      one-dimensional, without running anything.
+    file: file, open at the start of the pickle.
+    load_storage: turns the bytes of a pickled PyTorch storage into a
+      one-dimensional array, without running anything.
 
   Returns:
     Nested dicts, lists and tuples of arrays and Python values; a network is a
     `ModuleState`.
 
   Raises:
-    Unreadable: it refers to something outside the table.
-    Exception: of any kind, if it is damaged.
+    Unreadable: the pickle names an object outside the table.
+    Exception: any kind of exception if the pickle is damaged.
   """
   contents = _Unpickler(file, load_storage).load()
   return plain(contents, lambda x: x.value if isinstance(x, _Array) else x)

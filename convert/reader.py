@@ -1,4 +1,4 @@
-"""Reads the files users have, by content, and never runs code found in them."""
+"""Reads files of weights by their contents, and never runs code in them."""
 
 import argparse
 import io
@@ -7,17 +7,18 @@ import pathlib
 import pickle
 import re
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from convert import nvidia_pickle
-from convert.nvidia_pickle import Foreign, Unreadable
 from sfe_jax.errors import UserError
 
-# What a file holds: nested dicts, lists and tuples of NumPy arrays (never half
-# precision), numbers, strings and None; `nvidia_pickle.ModuleState` for a
-# network in an NVIDIA pickle.
+from . import nvidia_pickle
+from .nvidia_pickle import Foreign, Unreadable
+
+# The contents of a file: nested dicts, lists and tuples of NumPy arrays (half
+# precision is widened to float32), numbers, strings and None; a network of an
+# NVIDIA pickle is a `nvidia_pickle.ModuleState`.
 Contents = Any
 
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -29,21 +30,21 @@ _KNOWN = (
 
 
 class NotWeights(UserError):
-  """A file of something else, neither damaged nor hostile."""
+  """The file is sound, but holds no weights."""
 
 
 def read(path: str | os.PathLike) -> Contents:
   """Reads a file of weights or directions.
 
   Args:
-    path: a PyTorch, NVIDIA, NumPy or plain pickle file; its name is ignored.
+    path: PyTorch, NVIDIA, NumPy or plain pickle file; its name is ignored.
 
   Returns:
-    What it holds, see `Contents`.
+    Its contents, see `Contents`.
 
   Raises:
-    NotWeights: it is of another format.
-    UserError: one line that says why it cannot be read, or was refused.
+    NotWeights: the file is of another format.
+    UserError: the file cannot be read, or is refused; one line says why.
   """
   path = pathlib.Path(path)
   try:
@@ -103,7 +104,7 @@ def _read_zip(path: pathlib.Path) -> Contents:
   raise Foreign("is a zip archive of something else than weights")
 
 
-def _read_numpy(file) -> Contents:
+def _read_numpy(file: BinaryIO) -> Contents:
   def single(x):
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
@@ -120,14 +121,31 @@ def _read_numpy(file) -> Contents:
     raise
 
 
-def _load_torch(file) -> Any:
-  """`torch.load` of weights alone, with argparse's Namespace."""
+def import_torch(done: str) -> Any:
+  """The module torch, which only these programs need.
+
+  Args:
+    done: what is done to files with it, for the message.
+
+  Raises:
+    UserError: PyTorch is not installed.
+  """
   try:
     import torch
-  except ImportError as e:
-    raise Unreadable(
-        'needs PyTorch to be read: pip install -e ".[convert]"'
-    ) from e
+  except ImportError:
+    raise UserError(
+        f".pt files are {done} with PyTorch, which is missing: pip install"
+        " torch --index-url https://download.pytorch.org/whl/cpu"
+    ) from None
+  return torch
+
+
+def _load_torch(file: str | os.PathLike | BinaryIO) -> Any:
+  """`torch.load` restricted to weights and argparse's Namespace."""
+  try:
+    torch = import_torch("read")
+  except UserError as e:
+    raise Unreadable(f"cannot be read: {e}") from e
   try:
     with torch.serialization.safe_globals([argparse.Namespace]):
       return torch.load(file, map_location="cpu", weights_only=True)
@@ -140,7 +158,7 @@ def _load_torch(file) -> Any:
     ) from e
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor: Any) -> np.ndarray:
   if tensor.dtype.is_floating_point and tensor.dtype.itemsize < 4:
     tensor = tensor.float()
   return tensor.detach().numpy()

@@ -1,4 +1,4 @@
-"""Folders of official files as a whole: junk, copies, conflicts."""
+"""Whole folders: other files, copies, conflicts, failures, export."""
 
 import contextlib
 import logging
@@ -6,14 +6,17 @@ import os
 import pathlib
 import zipfile
 
+import jax
 import numpy as np
 import pytest
+import torch
 
 from convert import export, importer
 from sfe_jax.directions import Registry
 from sfe_jax.errors import UserError
+from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.storage import weights
-from tests import official_files
+from tests import official_files, tiny
 from tests.tiny_official import (
   STYLES,
   W_DIM,
@@ -29,7 +32,7 @@ write = official_files.write_torch
 
 
 def numbers(folder):
-  """One number that tells which seed a Feature Editor was filled with."""
+  """One number by which Feature Editors of different seeds differ."""
   _, variables = weights.read(folder)
   return float(variables["params"]["fusion"]["conv"]["bias"][0])
 
@@ -38,7 +41,7 @@ def bias(seed):
   return float(state("feature_editor", seed)["conv.bias"][0])
 
 
-# What lies about in folders of weights and is not worth a word.
+# Files that are skipped without a message.
 JUNK = {
     "README.txt": b"hello",
     "photo.jpg": b"\xff\xd8\xff\xe0",
@@ -94,7 +97,7 @@ def test_folder_with_junk(tmp_path, caplog):
 
 
 def test_named_files_are_not_skipped(tmp_path):
-  """What is skipped in a folder is an error when asked for by name."""
+  """A file that is skipped in a folder is an error if named itself."""
   write(tmp_path / "known.pt", editor_state())
   write(tmp_path / "unknown.pt", {"x.weight": np.ones(3)})
   np.save(tmp_path / "latents.npy", np.ones((3, 7)))
@@ -128,7 +131,7 @@ def test_lpips_halves_find_each_other(tmp_path, caplog):
 
 
 def test_differing_networks_get_the_name_of_their_file(tmp_path, caplog):
-  """Also from files of one name; copies count once."""
+  """Copies count once; two files may have the same name."""
   folders = [tmp_path / "src" / name for name in "abcd"]
   for folder in folders:
     folder.mkdir(parents=True)
@@ -153,7 +156,7 @@ def test_differing_networks_get_the_name_of_their_file(tmp_path, caplog):
 
 
 def test_networks_of_one_release_are_preferred(tmp_path):
-  """Feature Editor's file before the Inverter's, whatever their names."""
+  """The Feature Editor's file is preferred to the Inverter's."""
   average = {"latent_avg": latent_avg(STYLES, W_DIM)}
   write(
       tmp_path / "a.pt",
@@ -211,7 +214,7 @@ def test_a_failed_replacement_is_undone(tmp_path, monkeypatch, fails_at):
 
   def rename(path, target):
     into_dst = pathlib.Path(target).parent == dst
-    if into_dst and path.parent.name.startswith(".convert-"):
+    if into_dst and path.parent.name.startswith(".staging-"):
       moves.append(path)
       if len(moves) == fails_at:
         raise OSError(28, "No space left on device", str(target))
@@ -226,11 +229,11 @@ def test_a_failed_replacement_is_undone(tmp_path, monkeypatch, fails_at):
     assert numbers(dst / "feature_editor") == bias(0)
   else:
     assert numbers(dst / "feature_editor") == bias(1)
-  assert not list(dst.glob(".convert-*"))
+  assert not list(dst.glob(".staging-*"))
 
 
 def test_weights_inside_the_source_folder(tmp_path):
-  """What was converted before is not taken for official files."""
+  """Converted networks are not taken for official files."""
   write(tmp_path / "net.pt", editor_state())
   for _ in range(2):
     run("--src", tmp_path, "--dst", tmp_path / "jax")
@@ -245,8 +248,61 @@ def test_into_the_working_directory(tmp_path, monkeypatch):
   assert os.listdir() == ["feature_editor"]
 
 
+def test_export_of_the_shipped_weights(tmp_path, caplog):
+  """Networks of our own are named and left out; the others come back."""
+  with caplog.at_level(logging.WARNING, "absl"):
+    assert run("--export", "--src", "toy", "--dst", tmp_path / "pt") == 0
+  (record,) = caplog.records
+  assert "no official layout exists for them: perception, " in record.message
+  assert "directions/smile" in record.message
+  names = {"discriminator", "e4e", "feature_editor", "generator", "inverter"}
+  assert {p.name for p in (tmp_path / "pt").iterdir()} == {
+      f"{name}.pt" for name in names
+  }
+  importer.import_files([tmp_path / "pt"], tmp_path / "again")
+  assert {p.name for p in (tmp_path / "again").iterdir()} == names
+  for name in names:
+    (module, want), (again, got) = (
+        weights.read(folder / name)
+        for folder in (weights.locate("toy"), tmp_path / "again")
+    )
+    assert again == module
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def test_export_without_any_official_layout(tmp_path):
+  module = LatentDiscriminator(4, (8,))
+  weights.write(tmp_path / "src" / "judge", module, tiny.fill(module))
+  with pytest.raises(UserError, match="src: no official layout exists for jud"):
+    run("--export", "--src", tmp_path / "src", "--dst", tmp_path / "dst")
+  assert not (tmp_path / "dst").exists()
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+  write(tmp_path / "a.pt", editor_state())
+  write(tmp_path / "b.pt", state("delta_mapper"))
+  run(*("--src", tmp_path / "a.pt", "--src", tmp_path / "b.pt"),
+      *("--dst", tmp_path / "src"))
+  save, saved = torch.save, []
+
+  def failing(entries, path):
+    saved.append(path)
+    if len(saved) == 2:
+      raise OSError(28, "No space left on device", str(path))
+    save(entries, path)
+
+  monkeypatch.setattr(torch, "save", failing)
+  (tmp_path / "dst").mkdir()
+  (tmp_path / "dst" / "delta_mapper.pt").write_text("from before")
+  with pytest.raises(OSError, match="No space"):
+    export.export_folder(tmp_path / "src", tmp_path / "dst")
+  assert len(saved) == 2
+  (left,) = (tmp_path / "dst").iterdir()
+  assert left.read_text() == "from before"
+
+
 def test_export_keeps_a_mean_latent_of_its_own(tmp_path):
-  """A file has one latent_avg: networks with another are not bundled."""
+  """A file has one latent_avg; networks with another are not bundled."""
   average, other = np.zeros(W_DIM, np.float32), np.ones(W_DIM, np.float32)
   inverter = state("inverter", prefix="encoder.")
   generator = state("generator")

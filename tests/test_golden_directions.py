@@ -132,11 +132,11 @@ def test_styleclip_mapper(name, levels):
   golden.check(
       f"{name} at 0.1", got[:, :, ::16], 0.1 * want[name], TOLERANCE
   )
-  check_export(mappers.STYLECLIP_FAMILY, converted, state)
+  check_export(mappers.STYLECLIP_FAMILY, module, converted, state)
 
 
-def check_export(family, converted, state):
-  exported = family.export(converted.variables, converted.kept)
+def check_export(family, module, converted, state):
+  exported = family.export(module, converted.variables, converted.kept)
   assert exported.keys() == state.keys()
   for key, value in state.items():
     np.testing.assert_array_equal(exported[key], value)
@@ -153,7 +153,7 @@ def test_delta_mapper():
   clip = rng.standard_normal((1, 1024)).astype(np.float32)
   got = jax.jit(module.apply)(converted.variables, style, clip)
   golden.check("delta_mapper", got, want["delta_s"], TOLERANCE)
-  check_export(mappers.DELTA_FAMILY, converted, state)
+  check_export(mappers.DELTA_FAMILY, module, converted, state)
 
 
 @functools.cache
@@ -194,7 +194,7 @@ def test_official_files_survive_conversion(folder):
     if path.suffix == ".txt":
       continue
     with np.load(folder / "directions" / f"{path.stem}.npz") as file:
-      got = rules.to_official(path.stem, dict(file))
+      got = rules.to_official(dict(file))
     want = official(path.name)
     assert jax.tree.structure(got) == jax.tree.structure(want)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want)):

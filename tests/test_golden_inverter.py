@@ -112,13 +112,13 @@ def test_train_mode():
 
 @pytest.mark.parametrize("name", ("inverter", "inverter_14", "feature_editor"))
 def test_export_is_bit_exact(name):
-  _, converted, state = load(name)
+  module, converted, state = load(name)
   family = (
       rules.FEATURE_EDITOR_FAMILY
       if name == "feature_editor"
       else rules.INVERTER_FAMILY
   )
-  exported = family.export(converted.variables, converted.kept)
+  exported = family.export(module, converted.variables, converted.kept)
   assert exported.keys() == state.keys()
   for key, value in state.items():
     np.testing.assert_array_equal(exported[key], value, key)

@@ -40,7 +40,7 @@ def check_round_trip(family, state, dropped=()):
   """Every official tensor comes back to the bit, but for the dropped ones."""
   module, converted = family.convert(state)
   assert set(converted.unused) == set(dropped)
-  back = family.export(converted.variables, converted.kept)
+  back = family.export(module, converted.variables, converted.kept)
   assert set(back) == set(state) - set(dropped)
   for key, value in back.items():
     assert value.dtype == state[key].dtype, key
@@ -120,7 +120,8 @@ def test_lpips_families_tell_the_nets_apart():
 
 
 def test_lpips_drops_the_classifier():
-  state = lpips.ALEX.export(random_variables(LPIPS("alex", 4)))
+  tiny = LPIPS("alex", 4)
+  state = lpips.ALEX.export(tiny, random_variables(tiny))
   state["classifier.1.weight"] = np.zeros((2, 2), np.float32)
   check_round_trip(lpips.ALEX, state, ["classifier.1.weight"])
 
@@ -176,7 +177,7 @@ def test_moco_golden():
 
 def test_moco_infers_sizes_and_drops_the_head():
   tiny = ResNet50(depths=(1, 2, 1, 1), width=2)
-  state = resnet.FAMILY.export(random_variables(tiny))
+  state = resnet.FAMILY.export(tiny, random_variables(tiny))
   head = {
       f"fc.{i}.{name}": np.zeros(2, np.float32)
       for i in (0, 2)

@@ -95,7 +95,7 @@ def thinned(x):
   return x[:: max(1, x.size // 64)][:64]
 
 
-def check_network(prefix, want, family, params, grads, new):
+def check_network(prefix, want, family, module, params, grads, new):
   """Gradient norms and the first update, in the official layout.
 
   An update is the difference of two float32 parameters.  Ours and the official
@@ -104,7 +104,7 @@ def check_network(prefix, want, family, params, grads, new):
   the update itself.
   """
   old, grads, new = (
-      family.export({"params": tree}) for tree in (params, grads, new)
+      family.export(module, {"params": tree}) for tree in (params, grads, new)
   )
   for key, value in want.items():
     kind, _, tensor = key.partition(":")
@@ -122,8 +122,8 @@ def check_losses(prefix, want, metrics, names):
     golden.check(f"{prefix} {theirs}", metrics[ours], want[theirs], LOSS)
 
 
-def check_discriminator(prefix, want, disc_grads):
-  grads = discriminator.FAMILY.export({"params": disc_grads})
+def check_discriminator(prefix, want, module, disc_grads):
+  grads = discriminator.FAMILY.export(module, {"params": disc_grads})
   keys = ("b256.fromrgb.weight", "b4.out.weight")
   norms = [np.linalg.norm(grads[key].astype(np.float64)) for key in keys]
   golden.check(f"{prefix} d_grad_norms", norms, want["d_grad_norms"], GRADIENT)
@@ -161,8 +161,9 @@ def test_phase1():
       },
   )
   family = inverter.INVERTER_FAMILY
-  check_network("phase1", want, family, params, grads, new.params)
-  check_discriminator("phase1", want, disc_grads)
+  module, _ = nets["inverter"]
+  check_network("phase1", want, family, module, params, grads, new.params)
+  check_discriminator("phase1", want, nets["discriminator"][0], disc_grads)
 
 
 def test_phase2():
@@ -203,7 +204,8 @@ def test_phase2():
       },
   )
   family = inverter.FEATURE_EDITOR_FAMILY
-  check_network("phase2", want, family, params, grads, new.params)
+  module, _ = nets["feature_editor"]
+  check_network("phase2", want, family, module, params, grads, new.params)
   first = new.model_state["batch_stats"]["fusion"]["block0"]["bn1"]["mean"]
   golden.check("phase2 running_mean", first, want["running_mean"], LOSS)
 

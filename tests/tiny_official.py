@@ -38,12 +38,12 @@ _E4E = E4E(styles=STYLES, w_dim=W_DIM, input_size=32, **_IR_SE)
 _GENERATOR = Generator(8, (6, 4), W_DIM, 2)
 _DISCRIMINATOR = Discriminator(16, (6, 5, 4))
 
-# {name: (family, module)}: sizes that the official tensors tell.
+# {name: (family, module)}; the official tensors show all these sizes.
 NETWORKS = {
     "generator": (stylegan2.FAMILY, _GENERATOR),
     "nvidia": (stylegan2.NVIDIA_FAMILY, _GENERATOR),
     "discriminator": (discriminator.FAMILY, _DISCRIMINATOR),
-    "rosinality_d": (discriminator.ROSINALITY_FAMILIES[-2], _DISCRIMINATOR),
+    "rosinality_d": (discriminator.ROSINALITY_FAMILY, _DISCRIMINATOR),
     "inverter": (
         inverter.INVERTER_FAMILY,
         Inverter(STYLES, W_DIM, 6, fuser_depth=1, **_TRUNK),
@@ -92,7 +92,7 @@ NETWORKS = {
 @functools.cache
 def _filled(name: str, seed: int):
   family, module = NETWORKS[name]
-  state = family.export(tiny.fill(module, seed))
+  state = family.export(module, tiny.fill(module, seed))
   counters = [key for key in state if key.endswith("num_batches_tracked")]
   state |= {key: np.array(5 + i) for i, key in enumerate(counters)}
   if name == "inception":

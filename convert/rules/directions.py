@@ -1,7 +1,7 @@
-"""Official direction files to and from our `directions/NAME.npz`.
+"""Converts direction files: official ones to `directions/NAME.npz` and back.
 
-NAME is the official file's stem; sfe_jax/directions/files.py says what each
-kind of file holds.
+NAME is the stem of the official file; sfe_jax/directions/files.py lists what
+each kind of file holds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from convert.reader import NotWeights
 from sfe_jax.errors import UserError
+
+from ..reader import NotWeights
 
 Arrays = dict[str, np.ndarray]
 
@@ -21,16 +22,17 @@ _PCA = frozenset({"mean", "comp", "std"})
 
 
 def recognise(contents: Any, stem: str) -> Arrays | None:
-  """The arrays to write as `stem`.npz, or None if it is no direction file.
+  """The arrays for `stem`.npz; None if the file is no direction file.
 
   Args:
-    contents: what the safe reader returned: an array or tensor, a dictionary
-      (PCA) or two lists of arrays (style statistics).
-    stem: the file's name without its ending.
+    contents: the result of `reader.read`: an array, a dictionary (PCA) or two
+      lists of arrays (style statistics).
+    stem: name of the file without its suffix.
 
   Raises:
-    NotWeights: an array of a shape or dtype no direction has.
-    UserError: a damaged direction: NaN, infinity, parts that do not fit.
+    NotWeights: the array has a shape or dtype that no direction has.
+    UserError: the direction is damaged: it holds NaN or infinite values, or its
+      parts do not fit.
   """
   if isinstance(contents, Mapping):
     return _pca(contents, stem) if set(contents) == _PCA else None
@@ -44,16 +46,19 @@ def recognise(contents: Any, stem: str) -> Arrays | None:
   return None
 
 
-def to_official(stem: str, arrays: Mapping[str, np.ndarray]) -> Any:
-  """What the official file `stem` holds, the inverse of `recognise`."""
+def to_official(arrays: Mapping[str, np.ndarray]) -> Any:
+  """The contents of an official file; inverts `recognise`.
+
+  Returns:
+    None if official files cannot hold all of `arrays`: those of directions that
+    were fitted by this project also have a useful range, for example.
+  """
   if "sizes" in arrays:
     cuts = np.cumsum(arrays["sizes"])[:-1]
     return [np.split(arrays[key], cuts) for key in ("mean", "std")]
   if set(arrays) == _PCA:
     return dict(arrays)
-  if len(arrays) != 1:
-    raise UserError(f"{stem}: {sorted(arrays)} are no official direction file")
-  return next(iter(arrays.values()))
+  return next(iter(arrays.values())) if len(arrays) == 1 else None
 
 
 def _finite(value: Any, what: str) -> np.ndarray:

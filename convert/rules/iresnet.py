@@ -1,53 +1,70 @@
 """ArcFace's iresnet50 file, and its parts that other files share."""
 
 import math
+from collections.abc import Iterator, Sequence
 
-from convert.family import Family, State, count, dimension
-from convert.mapping import BATCH_NORM, CONV, LINEAR, PRELU, Rule
 from sfe_jax.models.iresnet import IResNet
 
+from ..family import Family, count, dimension
+from ..mapping import Entry, State, batch_norm, conv, linear, prelu
 
-def trunk_rules(
-    stem: tuple[str, str, str], stage: str, target: str
-) -> tuple[Rule, ...]:
-  """Rules of an `IResNetTrunk`.
+
+def trunk(
+    depths: Sequence[int], stem: Sequence[str], block: str, ours: str
+) -> Iterator[Entry]:
+  """Entries of an `IResNetTrunk`.
 
   Args:
+    depths: blocks per stage.
     stem: official names of the stem's convolution, batch norm and PReLU.
-    stage: official block j of stage i from 1, e.g. "layer{i}.{j}".
-    target: our name of the trunk.
+    block: official name of block j of stage i from 1, "layer{i}.{j}".
+    ours: our name of the trunk.
   """
-  block = f"{target}/stage{{i}}_{{j}}"
-  return (
-      Rule(stem[0], f"{target}/stem_conv", CONV),
-      Rule(stem[1], f"{target}/stem_bn", BATCH_NORM),
-      Rule(stem[2], f"{target}/stem_prelu", PRELU),
-      Rule(f"{stage}.bn{{k}}", f"{block}/bn{{k}}", BATCH_NORM),
-      Rule(f"{stage}.conv{{k}}", f"{block}/conv{{k}}", CONV),
-      Rule(f"{stage}.prelu", f"{block}/prelu", PRELU),
-      Rule(f"{stage}.downsample.0", f"{block}/downsample_conv", CONV),
-      Rule(f"{stage}.downsample.1", f"{block}/downsample_bn", BATCH_NORM),
-  )
+  yield from conv(stem[0], f"{ours}/stem_conv")
+  yield from batch_norm(stem[1], f"{ours}/stem_bn")
+  yield from prelu(stem[2], f"{ours}/stem_prelu")
+  for i, depth in enumerate(depths, 1):
+    for j in range(depth):
+      name, target = block.format(i=i, j=j), f"{ours}/stage{i}_{j}"
+      yield from residual_block(name, target, downsample=j == 0)
 
 
-def head_rules(
-    input_bn: str, linear: str, output_bn: str
-) -> tuple[Rule, ...]:
-  """Rules of an `EmbeddingHead`, given the official names of its layers."""
-  return (
-      Rule(input_bn, "head/input_bn", BATCH_NORM),
-      Rule(linear, "head/linear", LINEAR),
-      Rule(output_bn, "head/output_bn", BATCH_NORM),
-  )
+def residual_block(
+    official: str, ours: str, downsample: bool
+) -> Iterator[Entry]:
+  """Entries of an `IResNetBlock`."""
+  for i in (1, 2, 3):
+    yield from batch_norm(f"{official}.bn{i}", f"{ours}/bn{i}")
+  for i in (1, 2):
+    yield from conv(f"{official}.conv{i}", f"{ours}/conv{i}")
+  yield from prelu(f"{official}.prelu", f"{ours}/prelu")
+  if downsample:
+    yield from conv(f"{official}.downsample.0", f"{ours}/downsample_conv")
+    yield from batch_norm(f"{official}.downsample.1", f"{ours}/downsample_bn")
 
 
-def input_size(state: State, linear: str, width: int, what: str) -> int:
-  """Image side for which a trunk of stride 16 fits the head's `linear`."""
-  inputs = dimension(state, f"{linear}.weight", 1, what)
+def head(
+    input_bn: str, layer: str, output_bn: str, affine: bool = True
+) -> Iterator[Entry]:
+  """Entries of an `EmbeddingHead`, given the official names of its layers."""
+  yield from batch_norm(input_bn, "head/input_bn")
+  yield from linear(layer, "head/linear")
+  yield from batch_norm(output_bn, "head/output_bn", affine)
+
+
+def input_size(state: State, layer: str, width: int, what: str) -> int:
+  """Image side for which a trunk of stride 16 fits the head's linear layer."""
+  inputs = dimension(state, f"{layer}.weight", 1, what)
   return 16 * max(1, math.isqrt(inputs // width))
 
 
 _NAME = "iresnet50"
+
+
+def _tensors(net: IResNet) -> Iterator[Entry]:
+  stem = ("conv1", "bn1", "prelu")
+  yield from trunk(net.depths, stem, "layer{i}.{j}", "trunk")
+  yield from head("bn2", "fc", "features")
 
 
 def _build(state: State) -> IResNet:
@@ -56,7 +73,7 @@ def _build(state: State) -> IResNet:
       dimension(state, f"{stage}.0.conv1.weight", 0, _NAME) for stage in stages
   )
   return IResNet(
-      depths=tuple(count(state, f"{s}.{{j}}.conv1.weight") for s in stages),
+      depths=tuple(count(state, f"{s}.{{}}.conv1.weight") for s in stages),
       widths=widths,
       embedding=dimension(state, "fc.weight", 0, _NAME),
       input_size=input_size(state, "fc", widths[-1], _NAME),
@@ -65,10 +82,7 @@ def _build(state: State) -> IResNet:
 
 FAMILY = Family(
     name=_NAME,
-    rules=(
-        *trunk_rules(("conv1", "bn1", "prelu"), "layer{i}.{j}", "trunk"),
-        *head_rules("bn2", "fc", "features"),
-    ),
     signature=("conv1.weight", "layer1.0.prelu.weight", "fc.weight"),
     build=_build,
+    tensors=_tensors,
 )

@@ -1,41 +1,59 @@
 """Identity networks: ArcFace IR-SE50 and CurricularFace IR-101 files."""
 
 import itertools
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
-from convert.family import Family, State, count, dimension
-from convert.mapping import BATCH_NORM, CONV, PRELU, Rule, Tensor
-from convert.rules.iresnet import head_rules, input_size
 from sfe_jax.errors import UserError
 from sfe_jax.models.irse import ArcFace
 
-_DENSE_1X1 = (Tensor("weight", "params/kernel", "o i 1 1 -> i o"),)
-_BLOCK, _LAYER = "trunk/block{i}", "body.{i}.res_layer"
+from ..family import Family, count, dimension
+from ..mapping import Entry, State, Tensor, batch_norm, conv, prelu
+from .iresnet import head, input_size
 
-TRUNK = (
-    Rule("input_layer.0", "trunk/stem_conv", CONV),
-    Rule("input_layer.1", "trunk/stem_bn", BATCH_NORM),
-    Rule("input_layer.2", "trunk/stem_prelu", PRELU),
-    Rule(f"{_LAYER}.0", f"{_BLOCK}/bn1", BATCH_NORM),
-    Rule(f"{_LAYER}.1", f"{_BLOCK}/conv1", CONV),
-    Rule(f"{_LAYER}.2", f"{_BLOCK}/prelu", PRELU),
-    Rule(f"{_LAYER}.3", f"{_BLOCK}/conv2", CONV),
-    Rule(f"{_LAYER}.4", f"{_BLOCK}/bn2", BATCH_NORM),
-    Rule(f"{_LAYER}.5.fc1", f"{_BLOCK}/se/squeeze", _DENSE_1X1),
-    Rule(f"{_LAYER}.5.fc2", f"{_BLOCK}/se/excite", _DENSE_1X1),
-    Rule("body.{i}.shortcut_layer.0", f"{_BLOCK}/shortcut_conv", CONV),
-    Rule("body.{i}.shortcut_layer.1", f"{_BLOCK}/shortcut_bn", BATCH_NORM),
-)
+_Sizes: TypeAlias = tuple[int, int, int, int]
 
 
-def trunk_sizes(
-    state: State, what: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def trunk(
+    depths: Sequence[int], widths: Sequence[int], squeeze_excite: bool = True
+) -> Iterator[Entry]:
+  """Entries of an `IRTrunk`."""
+  yield from conv("input_layer.0", "trunk/stem_conv")
+  yield from batch_norm("input_layer.1", "trunk/stem_bn")
+  yield from prelu("input_layer.2", "trunk/stem_prelu")
+  number, before = 0, widths[0]
+  for depth, width in zip(depths, widths):
+    for _ in range(depth):
+      ours = f"trunk/block{number}"
+      layer = f"body.{number}.res_layer"
+      yield from batch_norm(f"{layer}.0", f"{ours}/bn1")
+      yield from conv(f"{layer}.1", f"{ours}/conv1")
+      yield from prelu(f"{layer}.2", f"{ours}/prelu")
+      yield from conv(f"{layer}.3", f"{ours}/conv2")
+      yield from batch_norm(f"{layer}.4", f"{ours}/bn2")
+      if squeeze_excite:
+        yield _dense(f"{layer}.5.fc1", f"{ours}/se/squeeze")
+        yield _dense(f"{layer}.5.fc2", f"{ours}/se/excite")
+      if width != before:
+        shortcut = f"body.{number}.shortcut_layer"
+        yield from conv(f"{shortcut}.0", f"{ours}/shortcut_conv")
+        yield from batch_norm(f"{shortcut}.1", f"{ours}/shortcut_bn")
+      number, before = number + 1, width
+
+
+def _dense(official: str, ours: str) -> Tensor:
+  """A linear layer that is a 1x1 convolution in the file."""
+  kernel = f"params/{ours}/kernel"
+  return Tensor(f"{official}.weight", kernel, "o i 1 1 -> i o")
+
+
+def trunk_sizes(state: State, what: str) -> tuple[_Sizes, _Sizes]:
   """(depths, widths) of an `IRTrunk`; a stage is a run of equal widths.
 
   Raises:
     UserError: the trunk does not have four stages.
   """
-  blocks = count(state, "body.{i}.res_layer.1.weight")
+  blocks = count(state, "body.{}.res_layer.1.weight")
   runs = itertools.groupby(
       dimension(state, f"body.{i}.res_layer.1.weight", 0, what)
       for i in range(blocks)
@@ -48,6 +66,12 @@ def trunk_sizes(
     )
   depths, widths = zip(*stages)
   return depths, widths
+
+
+def _tensors(net: ArcFace) -> Iterator[Entry]:
+  yield from trunk(net.depths, net.widths, net.squeeze_excite)
+  layers = ("output_layer.0", "output_layer.3", "output_layer.4")
+  yield from head(*layers, affine=net.output_affine)
 
 
 def _build(state: State) -> ArcFace:
@@ -63,22 +87,17 @@ def _build(state: State) -> ArcFace:
   )
 
 
-_RULES = (
-    *TRUNK,
-    *head_rules("output_layer.0", "output_layer.3", "output_layer.4"),
-)
-
 ARCFACE_FAMILY = Family(
     name="arcface",
-    rules=_RULES,
     signature=("output_layer.4.weight", "body.0.res_layer.5.fc1.weight"),
     build=_build,
+    tensors=_tensors,
 )
 
 CURRICULARFACE_FAMILY = Family(
     name="curricularface",
-    rules=_RULES,
     # Only an IR-101 has so many blocks.
     signature=("output_layer.3.weight", "body.48.res_layer.0.weight"),
     build=_build,
+    tensors=_tensors,
 )

@@ -1,32 +1,32 @@
 """MoCo v2's ResNet-50: the query encoder of its training checkpoint."""
 
-from convert import mapping
-from convert.family import Family, State, count
+from collections.abc import Iterator
+
 from sfe_jax.errors import UserError
 from sfe_jax.models.resnet import ResNet50
 
+from ..family import Family, count
+from ..mapping import Entry, State, Unused, batch_norm, conv
+
 _CLASSES = 1000
 
-RULES = (
-    mapping.Rule("conv1", "conv1", mapping.CONV),
-    mapping.Rule("bn1", "norm1", mapping.BATCH_NORM),
-    mapping.Rule("layer{s}.{i}.conv{j}", "block{s}_{i}/conv{j}", mapping.CONV),
-    mapping.Rule(
-        "layer{s}.{i}.bn{j}", "block{s}_{i}/norm{j}", mapping.BATCH_NORM
-    ),
-    mapping.Rule(
-        "layer{s}.{i}.downsample.0", "block{s}_{i}/conv_shortcut", mapping.CONV
-    ),
-    mapping.Rule(
-        "layer{s}.{i}.downsample.1",
-        "block{s}_{i}/norm_shortcut",
-        mapping.BATCH_NORM,
-    ),
-    mapping.Unused("fc.{*rest}", "the projection head serves MoCo's training"),
-)
+
+def _tensors(net: ResNet50) -> Iterator[Entry]:
+  yield from conv("conv1", "conv1")
+  yield from batch_norm("bn1", "norm1")
+  for stage, depth in enumerate(net.depths, 1):
+    for i in range(depth):
+      theirs, ours = f"layer{stage}.{i}", f"block{stage}_{i}"
+      for j in (1, 2, 3):
+        yield from conv(f"{theirs}.conv{j}", f"{ours}/conv{j}")
+        yield from batch_norm(f"{theirs}.bn{j}", f"{ours}/norm{j}")
+      if i == 0:
+        yield from conv(f"{theirs}.downsample.0", f"{ours}/conv_shortcut")
+        yield from batch_norm(f"{theirs}.downsample.1", f"{ours}/norm_shortcut")
+  yield Unused("fc.", "the projection head is used in MoCo's training only")
 
 
-def build(state: State) -> ResNet50:
+def _build(state: State) -> ResNet50:
   """The module with the sizes of the official tensors.
 
   Raises:
@@ -39,7 +39,8 @@ def build(state: State) -> ResNet50:
     )
   return ResNet50(
       depths=tuple(
-          count(state, f"layer{s}.{{i}}.conv1.weight") for s in range(1, 5)
+          count(state, f"layer{stage}.{{}}.conv1.weight")
+          for stage in range(1, 5)
       ),
       width=state["conv1.weight"].shape[0],
   )
@@ -47,12 +48,12 @@ def build(state: State) -> ResNet50:
 
 FAMILY = Family(
     name="moco",
-    rules=RULES,
     signature=(
         "conv1.weight",
         "layer1.0.conv3.weight",
         "layer4.0.downsample.0.weight",
     ),
-    build=build,
+    build=_build,
+    tensors=_tensors,
     container="state_dict/module.encoder_q.",
 )

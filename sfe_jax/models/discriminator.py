@@ -107,12 +107,14 @@ class DiscriminatorBlock(nn.Module):
     features: output width.
     from_rgb: the input is an image; the first layer widens it.
     dtype: of the computation.
+    conv_clamp: see `Discriminator`.
   """
 
   in_features: int
   features: int
   from_rgb: bool = False
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -120,17 +122,19 @@ class DiscriminatorBlock(nn.Module):
     wide, out = self.in_features, self.features
     if self.from_rgb:
       x = EqualConv(wide, 1, dtype=self.dtype, name="from_rgb")(x)
-      x = layers.scaled_leaky_relu(x)
+      x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
     skip = layers.fir_filter(x, (1, 1), stride=2)
     skip = EqualConv(
         out, 1, use_bias=False, dtype=self.dtype, name="skip"
     )(skip)
     x = EqualConv(wide, dtype=self.dtype, name="conv0")(x)
-    x = layers.scaled_leaky_relu(x)
+    x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
     x = layers.fir_filter(x, (2, 2))
     x = EqualConv(out, downsample=True, dtype=self.dtype, name="conv1")(x)
     # The sum is scaled by sqrt(1/2), which cancels this layer's gain sqrt(2).
-    return layers.leaky_relu(x) + skip * math.sqrt(0.5)
+    half = math.sqrt(0.5)
+    limit = None if self.conv_clamp is None else half * self.conv_clamp
+    return layers.clamp(layers.leaky_relu(x), limit) + skip * half
 
 
 def minibatch_std(
@@ -196,6 +200,7 @@ class DiscriminatorHead(nn.Module):
   mbstd_group: int
   mbstd_channels: int
   axis_name: str | None = None
+  conv_clamp: float | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, parts: int = 1) -> jax.Array:
@@ -209,7 +214,7 @@ class DiscriminatorHead(nn.Module):
         axis_name,
     )
     x = EqualConv(self.features, name="conv")(x)
-    x = layers.scaled_leaky_relu(x)
+    x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
     # The official weights flatten in the order c, h, w.
     x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
     x = layers.EqualLinear(self.features, name="fc")(x)
@@ -227,6 +232,9 @@ class Discriminator(nn.Module):
     mbstd_channels: how many such statistics.
     axis_name: device axis over which the batch is spread.
     dtype: of all but the head, which is float32.
+    conv_clamp: limit of the absolute output of every convolution after its
+      activation, without skip connections; a block's last convolution has
+      sqrt(1/2) of it.  None does not limit.
   """
 
   resolution: int
@@ -235,6 +243,7 @@ class Discriminator(nn.Module):
   mbstd_channels: int = 1
   axis_name: str | None = None
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
     """One image."""
@@ -274,6 +283,7 @@ class Discriminator(nn.Module):
           self.channels[i - 1],
           from_rgb=i == last,
           dtype=self.dtype,
+          conv_clamp=self.conv_clamp,
           name=f"block{4 << i}",
       )(x)
     return DiscriminatorHead(
@@ -281,5 +291,6 @@ class Discriminator(nn.Module):
         self.mbstd_group,
         self.mbstd_channels,
         self.axis_name,
+        self.conv_clamp,
         name="block4",
     )(x, parts)

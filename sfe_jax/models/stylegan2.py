@@ -68,12 +68,14 @@ class StyleConv(nn.Module):
     features: output width.
     upsample: doubles the resolution.
     dtype: of the convolution; demodulation stays float32.
+    conv_clamp: limit of the output, see `Generator`.
   """
 
   in_features: int
   features: int
   upsample: bool = False
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   def setup(self):
     self.modulation = layers.EqualLinear(
@@ -115,7 +117,8 @@ class StyleConv(nn.Module):
     x = x * demodulation[:, None, None].astype(self.dtype)
     if noise is not None:
       x = x + (self.noise_strength * noise).astype(self.dtype)
-    return layers.scaled_leaky_relu(x + self.bias.astype(self.dtype))
+    x = layers.scaled_leaky_relu(x + self.bias.astype(self.dtype))
+    return layers.clamp(x, self.conv_clamp)
 
 
 class ToRGB(nn.Module):
@@ -123,6 +126,7 @@ class ToRGB(nn.Module):
 
   in_features: int
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   def setup(self):
     self.modulation = layers.EqualLinear(
@@ -148,7 +152,7 @@ class ToRGB(nn.Module):
         kernel.astype(self.dtype),
         preferred_element_type=jnp.float32,
     )
-    return rgb + self.bias
+    return layers.clamp(rgb + self.bias, self.conv_clamp)
 
 
 class Generator(nn.Module):
@@ -160,6 +164,9 @@ class Generator(nn.Module):
     w_dim: width of z and w.
     mapping_layers: depth of the mapping network.
     dtype: compute dtype of the synthesis convolutions.
+    conv_clamp: limit of the absolute output of every 3x3 convolution (after its
+      activation) and of every toRGB; None does not limit.  NVIDIA's
+      stylegan2-ada sets 256 where it trains in half precision.
 
   Variables: besides "params", collection "buffers" holds `w_avg` (styles,
   w_dim), the mean latent, and `noise_i` (h, w), the fixed noise of convolution
@@ -171,6 +178,7 @@ class Generator(nn.Module):
   w_dim: int = 512
   mapping_layers: int = 8
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   @property
   def blocks(self) -> int:
@@ -219,12 +227,18 @@ class Generator(nn.Module):
             self.width_of(i + 1),
             upsample=i % 2 == 1,
             dtype=self.dtype,
+            conv_clamp=self.conv_clamp,
             name=f"conv{i}",
         )
         for i in range(self.convs)
     ]
     self.to_rgb = [
-        ToRGB(width, dtype=self.dtype, name=f"to_rgb{j}")
+        ToRGB(
+            width,
+            dtype=self.dtype,
+            conv_clamp=self.conv_clamp,
+            name=f"to_rgb{j}",
+        )
         for j, width in enumerate(self.channels)
     ]
     self.w_avg = self.variable(

@@ -9,10 +9,15 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sfe_jax.errors import UserError
+
+_STAGING = ".staging-"
+_ABANDONED = 24 * 3600  # seconds
 
 
 @contextlib.contextmanager
@@ -54,6 +59,48 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       old.rename(path)
     shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def staging(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Yields an empty hidden folder inside folder `path`, removed at the end.
+
+  Files that are finished there can be renamed into `path` (see `place_all`)
+  even if `path` is a mount point or the working directory.  Creates `path`, and
+  removes it if it was new and is still empty.
+  """
+  path = pathlib.Path(path)
+  is_new = not path.exists()
+  path.mkdir(parents=True, exist_ok=True)
+  for left in path.glob(f"{_STAGING}*"):  # by killed processes
+    if time.time() - left.stat().st_mtime > _ABANDONED:
+      shutil.rmtree(left, ignore_errors=True)
+  folder = pathlib.Path(tempfile.mkdtemp(prefix=_STAGING, dir=path))
+  try:
+    yield folder
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+    if is_new and path.exists() and not any(path.iterdir()):
+      path.rmdir()
+
+
+def place_all(finished: Mapping[pathlib.Path, pathlib.Path]) -> None:
+  """Renames files and folders to their places: all of them or none.
+
+  Args:
+    finished: {place: finished file or folder in a `staging` folder}; what is in
+      a place already is replaced.
+  """
+  with contextlib.ExitStack() as undo:
+    for place, source in finished.items():
+      place.parent.mkdir(parents=True, exist_ok=True)
+      if place.exists():
+        old = source.with_name(f"{source.name}.old")
+        place.rename(old)
+        undo.callback(old.rename, place)
+      source.rename(place)
+      undo.callback(place.rename, source)
+    undo.pop_all()
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -27,7 +27,7 @@ from sfe_jax.architecture import NETWORKS
 from sfe_jax.errors import UserError
 
 FORMAT = 1
-SHIPPED = pathlib.Path(__file__).parent / "pretrained"
+SHIPPED = pathlib.Path(__file__).parents[1] / "pretrained"
 _DOCUMENT = "network.json"
 _VARIABLES = "variables"
 _NOT_SIZES = frozenset({"parent", "name", "dtype", "axis_name"})
