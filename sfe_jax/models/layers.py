@@ -1,8 +1,8 @@
-"""Layers and tensor operations shared by several networks.
+"""Layers and tensor operations that several networks use.
 
-Images and features are NHWC; kernels HWIO; linear kernels (in, out).  Every
-operation states the padding and resampling rule it follows, because PyTorch's
-defaults (which the official weights were trained with) are not JAX's.
+Images and features are NHWC, convolution kernels HWIO, linear kernels (in,
+out).  Padding and resampling follow PyTorch's defaults, with which the official
+weights were trained; docs/numerics.md says where JAX's differ.
 """
 
 import math
@@ -19,27 +19,27 @@ _TORCH_NORM_MOMENTUM = 0.1
 
 
 def to_float(images: jax.Array) -> jax.Array:
-  """uint8 [0, 255] -> float32 [-1, 1]."""
+  """Converts uint8 images in [0, 255] to float32 images in [-1, 1]."""
   return images.astype(jnp.float32) / 127.5 - 1.0
 
 
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
-  """Leaky ReLU; StyleGAN2 uses slope 0.2."""
+  """Leaky ReLU; the default slope is StyleGAN2's."""
   return jnp.where(x >= 0, x, x * slope)
 
 
 def scaled_leaky_relu(x: jax.Array) -> jax.Array:
-  """sqrt(2) * lrelu(x), StyleGAN2's variance-preserving activation."""
+  """StyleGAN2's activation: leaky ReLU of slope 0.2, times sqrt(2)."""
   return leaky_relu(x) * SQRT2
 
 
 def pixel_norm(x: jax.Array, axis: int = -1) -> jax.Array:
-  """Scales `x` to unit mean square over `axis` (StyleGAN2, epsilon 1e-8)."""
+  """Divides `x` by sqrt(mean(x^2) + 1e-8) over `axis`."""
   return x * lax.rsqrt(jnp.mean(x * x, axis=axis, keepdims=True) + 1e-8)
 
 
 def l2_normalize(x: jax.Array) -> jax.Array:
-  """Scales `x` to unit Euclidean norm over its last axis."""
+  """Divides `x` by its Euclidean norm over the last axis; 0 gives NaN."""
   return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
@@ -52,9 +52,10 @@ def conv(
     dtype: Any = jnp.float32,
     name: str | None = None,
 ) -> nn.Conv:
-  """A square convolution padded like PyTorch's `padding=kernel_size // 2`.
+  """Square convolution with PyTorch's `padding=kernel_size // 2`.
 
-  Flax's "SAME" pads asymmetrically under a stride, so padding is explicit.
+  Flax's padding "SAME" is asymmetric if there is a stride, so the padding is
+  given in numbers.
   """
   pad = kernel_size // 2
   return nn.Conv(
@@ -71,15 +72,16 @@ def conv(
 class BatchNorm(nn.Module):
   """Batch normalisation with PyTorch's running statistics.
 
-  Differs from `nn.BatchNorm` in one number: the running variance takes the
-  unbiased batch variance, n / (n - 1), as the official weights did.  Statistics
-  and normalisation are float32 whatever `dtype` is.
+  Unlike in `nn.BatchNorm`, the running variance is that of the unbiased batch
+  variance, which is n / (n - 1) times the biased one.  Statistics and
+  normalisation are computed in float32.
 
   Attributes:
     epsilon: added to the variance.
-    axis_name: device axis over which training statistics are averaged.
-    dtype: dtype of the result.
-    affine: learns a scale and a bias per channel.
+    axis_name: device axis over which training statistics are averaged; None on
+      one device.
+    dtype: dtype of the output.
+    affine: whether there are a learned scale and bias per channel.
   """
 
   epsilon: float = 1e-5
@@ -89,9 +91,19 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """Normalises (..., c) over all leading axes."""
+    """Normalises each channel of (..., c) over all other axes.
+
+    Args:
+      x: (..., c).
+      train: whether to use the statistics of the batch and update the running
+        ones in collection "batch_stats", or to use the running ones.
+
+    Returns:
+      An array of the shape of x.
+    """
     c = x.shape[-1]
-    scale, bias = 1.0, 0.0
+    scale: jax.Array | float = 1.0
+    bias: jax.Array | float = 0.0
     if self.affine:
       scale = self.param("scale", nn.initializers.ones, (c,))
       bias = self.param("bias", nn.initializers.zeros, (c,))
@@ -105,7 +117,7 @@ class BatchNorm(nn.Module):
       if self.axis_name is not None and not self.is_initializing():
         mean = lax.pmean(mean, self.axis_name)
         count *= lax.axis_size(self.axis_name)
-      # Two passes: E[x^2] - E[x]^2 loses digits when the mean is large.
+      # E[x^2] - E[x]^2 would be inaccurate where the mean is large.
       var = jnp.mean(jnp.square(x32 - mean), axes)
       if self.axis_name is not None and not self.is_initializing():
         var = lax.pmean(var, self.axis_name)
@@ -122,7 +134,7 @@ class BatchNorm(nn.Module):
 
 
 class PReLU(nn.Module):
-  """Leaky ReLU with one learned slope per channel (PyTorch's PReLU(c))."""
+  """Leaky ReLU with one learned slope per channel, initially 0.25."""
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -135,13 +147,13 @@ class PReLU(nn.Module):
 class EqualLinear(nn.Module):
   """Linear layer with equalised learning rate (Karras et al. 2018).
 
-  Weights are stored at unit variance (divided by `lr_mul`) and scaled at run
-  time: y = x @ (kernel * lr_mul / sqrt(in)) + bias * lr_mul.
+  y = x @ (kernel * lr_mul / sqrt(in)) + bias * lr_mul.  The initial kernel has
+  standard deviation 1 / lr_mul.
 
   Attributes:
-    features: output width.
-    lr_mul: learning-rate multiplier.
-    bias_init: initial value of the effective bias.
+    features: output features.
+    lr_mul: learning rate multiplier.
+    bias_init: initial value of bias * lr_mul.
   """
 
   features: int
@@ -161,7 +173,8 @@ class EqualLinear(nn.Module):
         nn.initializers.constant(self.bias_init / self.lr_mul),
         (self.features,),
     )
-    # Small products that scale whole feature maps: always full float32.
+    # The results scale whole feature maps, so the product is never rounded to
+    # fewer bits than float32.
     kernel = kernel * (self.lr_mul / math.sqrt(d))
     return jnp.matmul(x, kernel, precision="highest") + bias * self.lr_mul
 
@@ -169,10 +182,16 @@ class EqualLinear(nn.Module):
 def resize_bilinear(
     x: jax.Array, size: int, align_corners: bool = False
 ) -> jax.Array:
-  """PyTorch's bilinear resize of (n, h, w, c) to (n, size, size, c).
+  """PyTorch's bilinear resize without antialiasing.
 
-  No antialiasing when shrinking.  `align_corners` maps the centres of the
-  corner pixels onto each other.
+  Args:
+    x: (n, h, w, c).
+    size: height and width of the result.
+    align_corners: whether the centres of the corner pixels of input and output
+      coincide, instead of the outer edges.
+
+  Returns:
+    (n, size, size, c).
   """
   n, h, w, c = x.shape
   shape = (n, size, size, c)
@@ -191,7 +210,7 @@ def resize_bilinear(
 
 
 def _pool_matrix(size: int, out: int) -> np.ndarray:
-  """(out, size) averaging matrix of PyTorch's adaptive pooling."""
+  """Matrix (out, size) that averages an axis as in `adaptive_avg_pool`."""
   matrix = np.zeros((out, size), np.float32)
   for i in range(out):
     start, end = i * size // out, -(-(i + 1) * size // out)
@@ -200,9 +219,10 @@ def _pool_matrix(size: int, out: int) -> np.ndarray:
 
 
 def adaptive_avg_pool(x: jax.Array, out: int) -> jax.Array:
-  """Averages (n, h, w, c) over PyTorch's overlapping bins: (n, out, out, c).
+  """PyTorch's adaptive average pooling of (n, h, w, c) to (n, out, out, c).
 
-  Bin i covers floor(i * h / out) .. ceil((i + 1) * h / out).
+  Output row i is the mean of input rows floor(i * h / out) to
+  ceil((i + 1) * h / out) - 1; columns likewise.
   """
   _, h, w, _ = x.shape
   rows, cols = _pool_matrix(h, out), _pool_matrix(w, out)
