@@ -66,7 +66,9 @@ def inputs(name, size, dtype=jnp.float32):
   _, has_kernel, input_size = CASES[name]
   rng = np.random.default_rng(0)
   height, width = map(input_size, size)
-  shapes = [(2, height, width, KERNEL[2])] + has_kernel * [KERNEL]
+  shapes = [(2, height, width, KERNEL[2])]
+  if has_kernel:
+    shapes.append(KERNEL)
   return [
       jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes
   ]
