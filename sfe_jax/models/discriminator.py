@@ -63,12 +63,14 @@ class DiscriminatorBlock(nn.Module):
     from_rgb: whether the input is an RGB image, which a 1x1 convolution first
       maps to `in_features` channels.
     dtype: dtype of the computation.
+    conv_clamp: see `Discriminator`.
   """
 
   in_features: int
   features: int
   from_rgb: bool = False
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -76,18 +78,20 @@ class DiscriminatorBlock(nn.Module):
     wide, out = self.in_features, self.features
     if self.from_rgb:
       x = EqualConv(wide, 1, dtype=self.dtype, name="from_rgb")(x)
-      x = layers.scaled_leaky_relu(x)
+      x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
     skip = formulations.fir_filter(x, (1, 1), stride=2)
     skip = EqualConv(
         out, 1, use_bias=False, dtype=self.dtype, name="skip"
     )(skip)
     x = EqualConv(wide, dtype=self.dtype, name="conv0")(x)
-    x = layers.scaled_leaky_relu(x)
+    x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
     x = formulations.fir_filter(x, (2, 2))
     x = EqualConv(out, downsample=True, dtype=self.dtype, name="conv1")(x)
     # StyleGAN2 multiplies both terms by sqrt(1/2).  In the first term this
     # cancels the gain sqrt(2) of its activation.
-    return layers.leaky_relu(x) + skip * math.sqrt(0.5)
+    half = math.sqrt(0.5)
+    limit = None if self.conv_clamp is None else half * self.conv_clamp
+    return layers.clamp(layers.leaky_relu(x), limit) + skip * half
 
 
 def minibatch_std(
@@ -159,12 +163,14 @@ class DiscriminatorHead(nn.Module):
     mbstd_group: group size of `minibatch_std`.
     mbstd_channels: number of statistics of `minibatch_std`.
     axis_name: device axis of the batch.
+    conv_clamp: see `Discriminator`.
   """
 
   features: int
   mbstd_group: int
   mbstd_channels: int
   axis_name: str | None = None
+  conv_clamp: float | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, parts: int = 1) -> jax.Array:
@@ -178,7 +184,7 @@ class DiscriminatorHead(nn.Module):
         axis_name,
     )
     x = EqualConv(self.features, name="conv")(x)
-    x = layers.scaled_leaky_relu(x)
+    x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
     # Official weights expect the flattened order c, h, w.
     x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
     x = layers.EqualLinear(self.features, name="fc")(x)
@@ -197,6 +203,9 @@ class Discriminator(nn.Module):
     mbstd_channels: number of statistics of `minibatch_std`.
     axis_name: device axis of the batch.
     dtype: dtype of all layers but the head, which is float32.
+    conv_clamp: bound on the absolute value of the output of each convolution
+      after its activation, shortcuts excepted; for the last convolution of a
+      block it is multiplied by sqrt(1/2).  None sets no bound.
   """
 
   resolution: int
@@ -205,6 +214,7 @@ class Discriminator(nn.Module):
   mbstd_channels: int = 1
   axis_name: str | None = None
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
     """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
@@ -245,6 +255,7 @@ class Discriminator(nn.Module):
           self.channels[i - 1],
           from_rgb=i == last,
           dtype=self.dtype,
+          conv_clamp=self.conv_clamp,
           name=f"block{4 << i}",
       )(x)
     return DiscriminatorHead(
@@ -252,5 +263,6 @@ class Discriminator(nn.Module):
         self.mbstd_group,
         self.mbstd_channels,
         self.axis_name,
+        self.conv_clamp,
         name="block4",
     )(x, parts)

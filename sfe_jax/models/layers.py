@@ -33,6 +33,11 @@ def scaled_leaky_relu(x: jax.Array) -> jax.Array:
   return leaky_relu(x) * SQRT2
 
 
+def clamp(x: jax.Array, limit: float | None) -> jax.Array:
+  """Limits values to [-limit, limit]; None returns `x` unchanged."""
+  return x if limit is None else jnp.clip(x, -limit, limit)
+
+
 def pixel_norm(x: jax.Array, axis: int = -1) -> jax.Array:
   """Divides `x` by sqrt(mean(x^2) + 1e-8) over `axis`."""
   return x * lax.rsqrt(jnp.mean(x * x, axis=axis, keepdims=True) + 1e-8)

@@ -15,11 +15,9 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from sfe_jax.models import formulations, layers
-
-_SHAPE = ("NHWC", "HWIO", "NHWC")
+from sfe_jax.models.modulation import StyleConv, ToRGB
 
 
 def default_channels(
@@ -69,119 +67,6 @@ class LowerHalf:
   skip: jax.Array | None
 
 
-class StyleConv(nn.Module):
-  """Modulated 3x3 convolution, noise, bias and activation.
-
-  Instead of modulating and demodulating the kernel once per sample, the input
-  is multiplied by the style and the output by the demodulation factors, which
-  gives the same result with one kernel for the batch.
-
-  Attributes:
-    in_features: input channels.
-    features: output channels.
-    upsample: whether the output has twice the resolution of the input.
-    dtype: dtype of the convolution and of the output; the demodulation factors
-      are computed in float32.
-  """
-
-  in_features: int
-  features: int
-  upsample: bool = False
-  dtype: Any = jnp.float32
-
-  def setup(self):
-    self.modulation = layers.EqualLinear(
-        self.in_features, bias_init=1.0, name="affine"
-    )
-    self.kernel = self.param(
-        "kernel",
-        nn.initializers.normal(1.0),
-        (3, 3, self.in_features, self.features),
-    )
-    self.noise_strength = self.param(
-        "noise_strength", nn.initializers.zeros, ()
-    )
-    self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
-
-  def style(self, w: jax.Array) -> jax.Array:
-    """Maps latents (n, w_dim) to style vectors (n, in_features)."""
-    return self.modulation(w)
-
-  def __call__(
-      self, x: jax.Array, style: jax.Array, noise: jax.Array | None
-  ) -> jax.Array:
-    """Applies the layer.
-
-    Args:
-      x: (n, h, w, in_features).
-      style: (n, in_features).
-      noise: (1 or n, h', w', 1), multiplied by the learned strength and added
-        to all channels; None adds none.
-
-    Returns:
-      (n, h', w', features), where h' is 2h if `upsample` and h otherwise.
-    """
-    style = style.astype(jnp.float32)
-    kernel = self.kernel * (1.0 / math.sqrt(9 * self.in_features))
-    norms = jnp.matmul(
-        style * style, jnp.sum(kernel * kernel, (0, 1)), precision="highest"
-    )
-    demodulation = lax.rsqrt(norms + 1e-8)
-    x = x.astype(self.dtype) * style[:, None, None].astype(self.dtype)
-    kernel = kernel.astype(self.dtype)
-    if self.upsample:
-      x = formulations.transposed_conv2x(x, kernel)
-      x = formulations.fir_filter(x, (1, 1), gain=4.0)
-    else:
-      x = lax.conv_general_dilated(
-          x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=_SHAPE
-      )
-    x = x * demodulation[:, None, None].astype(self.dtype)
-    if noise is not None:
-      x = x + (self.noise_strength * noise).astype(self.dtype)
-    return layers.scaled_leaky_relu(x + self.bias.astype(self.dtype))
-
-
-class ToRGB(nn.Module):
-  """Modulated 1x1 convolution from features to an RGB image.
-
-  There is no demodulation.
-
-  Attributes:
-    in_features: input channels.
-    dtype: dtype of the operands; sums and the output are float32.
-  """
-
-  in_features: int
-  dtype: Any = jnp.float32
-
-  def setup(self):
-    self.modulation = layers.EqualLinear(
-        self.in_features, bias_init=1.0, name="affine"
-    )
-    self.kernel = self.param(
-        "kernel", nn.initializers.normal(1.0), (self.in_features, 3)
-    )
-    self.bias = self.param("bias", nn.initializers.zeros, (3,))
-
-  def style(self, w: jax.Array) -> jax.Array:
-    """Maps latents (n, w_dim) to style vectors (n, in_features)."""
-    return self.modulation(w)
-
-  def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
-    """(n, h, w, in_features) -> (n, h, w, 3) float32."""
-    kernel = self.kernel * (1.0 / math.sqrt(self.in_features))
-    # Modulating the small kernel instead of x saves a pass over x.
-    kernel = style.astype(jnp.float32)[:, :, None] * kernel
-    rgb = jnp.einsum(
-        "nhwi,nio->nhwo",
-        x,
-        kernel.astype(self.dtype),
-        preferred_element_type=jnp.float32,
-    )
-    return rgb + self.bias
-
-
 class Generator(nn.Module):
   """StyleGAN2 generator.
 
@@ -195,6 +80,9 @@ class Generator(nn.Module):
     w_dim: length of z and of w.
     mapping_layers: number of layers of the mapping network.
     dtype: dtype of the synthesis convolutions; images are float32.
+    conv_clamp: bound on the absolute value of the output of each 3x3
+      convolution (after its activation) and of each toRGB layer; None sets no
+      bound.  NVIDIA's stylegan2-ada sets 256 if it trains in half precision.
   """
 
   resolution: int = 1024
@@ -202,6 +90,7 @@ class Generator(nn.Module):
   w_dim: int = 512
   mapping_layers: int = 8
   dtype: Any = jnp.float32
+  conv_clamp: float | None = None
 
   @property
   def blocks(self) -> int:
@@ -250,12 +139,18 @@ class Generator(nn.Module):
             self.width_of(i + 1),
             upsample=i % 2 == 1,
             dtype=self.dtype,
+            conv_clamp=self.conv_clamp,
             name=f"conv{i}",
         )
         for i in range(self.convs)
     ]
     self.to_rgb = [
-        ToRGB(width, dtype=self.dtype, name=f"to_rgb{j}")
+        ToRGB(
+            width,
+            dtype=self.dtype,
+            conv_clamp=self.conv_clamp,
+            name=f"to_rgb{j}",
+        )
         for j, width in enumerate(self.channels)
     ]
     self.w_avg = self.variable(
