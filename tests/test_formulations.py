@@ -9,8 +9,10 @@ import pytest
 
 from sfe_jax.models import formulations
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KERNEL = (3, 3, 5, 4)
-X_SIZES = ((1, 1), (2, 3), (7, 4))  # height and width before any padding
+X_SIZES = ((1, 2), (7, 4))  # height and width before any padding
 
 
 def fir(form, **options):
@@ -125,7 +127,7 @@ def test_forms_agree_in_bfloat16(name):
 @pytest.mark.parametrize("name", ("fir_filter stride 2", "conv_down2x"))
 def test_the_choice_of_form_survives_vmap_and_pmap(name):
   (operation, direct, _), _, _ = CASES[name]
-  args = [jnp.stack([a, 2 * a]) for a in inputs(name, X_SIZES[1])]
+  args = [jnp.stack([a, 2 * a]) for a in inputs(name, X_SIZES[0])]
   run = jax.pmap(
       jax.vmap(functools.partial(derivatives, operation)),
       devices=jax.devices()[:1],
