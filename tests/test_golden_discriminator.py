@@ -7,7 +7,6 @@ import pytest
 
 from convert.rules import discriminator as rules
 from sfe_jax.errors import UserError
-from sfe_jax.models import discriminator
 from sfe_jax.models.discriminator import Discriminator, minibatch_std
 from sfe_jax.models.stylegan2 import default_channels
 from sfe_jax.storage import weights
@@ -78,15 +77,6 @@ def test_two_groups():
   golden.check(
       "stylegan2_ada_d_32_batch8", logits, want["logits"][:, 0], TOLERANCE
   )
-
-
-def test_both_forms_of_the_strided_convolution_agree():
-  x = golden.normal(0, 2, 9, 7, 5)
-  kernel = golden.normal(1, 3, 3, 5, 4)
-  want = discriminator._strided_conv(x, kernel)
-  assert want.shape == (2, 4, 3, 4)
-  got = discriminator._strided_matmul(x, kernel)
-  np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_rosinality_layout():

@@ -1,4 +1,4 @@
-"""What the golden numbers do not show of the generator."""
+"""Properties of the generator that the golden numbers do not cover."""
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def test_random_noise_is_drawn_per_image_and_key(variables):
 
 
 @pytest.mark.parametrize("k", range(TINY.convs + 1))
-def test_halves_make_the_whole_at_any_cut(variables, k):
+def test_lower_and_upper_half_equal_the_whole_at_any_cut(variables, k):
   def run(module, w):
     styles = module.affine(w)
     half = module.lower(styles, k)
@@ -62,7 +62,7 @@ def test_features_between_two_cuts(variables):
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-def test_truncation_draws_towards_the_mean(variables):
+def test_truncation_moves_latents_towards_the_mean(variables):
   w = latents()[:, 0]
   mean = variables["buffers"]["w_avg"]
   got = TINY.apply(variables, w, 0.25, method="truncate")
@@ -90,7 +90,7 @@ def test_widths_must_match_the_resolution():
 
 
 def test_bfloat16_keeps_demodulation_and_rgb_in_float32(variables):
-  """Whatever precision the caller chose for the convolutions."""
+  """The precision that the caller chose for convolutions has no effect."""
   module = TINY.clone(dtype=jnp.bfloat16)
   with jax.default_matmul_precision("default"):
     jaxpr = jax.make_jaxpr(

@@ -1,12 +1,16 @@
-"""Faces drawn with code, with exact attributes: a domain of one's own.
+"""Faces drawn by code, with known attributes: the default data set.
 
-  face = domains.sample(seed=0, index=7)
-  before, after = (domains.draw(f, 256) for f in (face, face.replace(smile=1)))
+  face = drawn_faces.sample(seed=0, index=7)
+  before = drawn_faces.draw(face, 256)
+  after = drawn_faces.draw(face.replace(smile=1), 256)
 
-`python -m sfe_jax.drawn_faces` writes a folder of them.
+`python -m sfe_jax.drawn_faces` writes a folder of them.  The same seed and
+index always give the same picture: the weights in sfe_jax/pretrained were
+trained on them.
 """
 
+from sfe_jax.drawn_faces.effects import EFFECTS
 from sfe_jax.drawn_faces.faces import ATTRIBUTES, Attribute, Face, sample
 from sfe_jax.drawn_faces.portrait import draw
 
-__all__ = ["ATTRIBUTES", "Attribute", "Face", "draw", "sample"]
+__all__ = ["ATTRIBUTES", "EFFECTS", "Attribute", "Face", "draw", "sample"]

@@ -1,11 +1,12 @@
-r"""Draws a folder of faces with exact labels.
+"""Draws a folder of faces with known attributes.
 
   python -m sfe_jax.drawn_faces --dst faces32 --count 50000 --size 32
 
-Writes FOLDER/000/000007.png, ... and FOLDER/labels.csv: the column `file`,
-then every attribute, and `out_of_domain`; and FOLDER/effects.json: what edits
-of the attributes do, in words.  Rerunning the same command draws what is
-missing.  Exit code: 0 done, 2 wrong usage.
+The folder then holds the pictures 000/000000.png, 000/000001.png, ...;
+labels.csv, with one row per picture: its file, the value of each attribute, and
+whether it is out of the domain of ordinary faces; and effects.json, which says
+in words what edits of the attributes do.  If the program is interrupted, the
+same command draws what is missing.  Exit codes: 0 success, 2 wrong usage.
 """
 
 import os
@@ -22,21 +23,23 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """The flags of this command line."""
-  flags.DEFINE_string("dst", None, "Folder to write.")
-  flags.DEFINE_integer("count", None, "Faces to draw.", 1)
-  flags.DEFINE_integer("size", 64, "Height and width of the pictures.", *SIZES)
-  flags.DEFINE_integer("seed", 0, "Of all faces.", 0)
-  flags.DEFINE_integer("start", 0, "Index of the first face.", 0)
+  """Defines the flags of this command line."""
+  flags.DEFINE_string("dst", None, "Folder to write the pictures to.")
+  flags.DEFINE_integer("count", None, "Number of faces.", 1)
+  flags.DEFINE_integer("size", 64, "Height and width of a picture.", *SIZES)
+  flags.DEFINE_integer("seed", 0, "Random seed of the faces.", 0)
   flags.DEFINE_integer(
-      "processes", os.cpu_count() or 1, "Processes that draw at a time.", 1
+      "start", 0, "Index of the first face; other indices are other faces.", 0
+  )
+  flags.DEFINE_integer(
+      "processes", os.cpu_count() or 1, "Number of parallel processes.", 1
   )
 
 
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.dst or not FLAGS.count:
-    raise UserError("give --dst FOLDER and --count N")
+    raise UserError("--dst FOLDER and --count N are required")
   drawn = folder.write(
       FLAGS.dst,
       FLAGS.count,
@@ -46,8 +49,12 @@ def main(_: Sequence[str]) -> int:
       FLAGS.processes,
   )
   logging.info(
-      "drew %d faces of %d px; %s has %d", drawn, FLAGS.size, FLAGS.dst,
+      "drew %d faces of %d px; %d of %d were already in %s",
+      drawn,
+      FLAGS.size,
+      FLAGS.count - drawn,
       FLAGS.count,
+      FLAGS.dst,
   )
   return 0
 

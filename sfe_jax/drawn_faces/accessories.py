@@ -1,6 +1,7 @@
 """Glasses, earrings and ordinary hats."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sfe_jax.drawn_faces import colours, lettering, shapes
 from sfe_jax.drawn_faces.canvas import Canvas, Cover
@@ -22,13 +23,13 @@ _LENSES = {
 
 
 def lenses(head: Head, kind: str) -> np.ndarray:
-  """The lenses' edges (2, n, 2), first the picture's right one."""
+  """Outlines of the lenses (2, n, 2), the picture's right one first."""
   lens = shapes.spline(np.array(_LENSES[kind]) + (0.205, -0.025))
   return head.front(shapes.mirror(lens), 0.05)
 
 
 def glasses(canvas: Canvas, head: Head) -> None:
-  """Frame, temples and glass, with a decoration on some frames."""
+  """Paints glasses; some frames have a decoration."""
   dice = head.dice["glasses"]
   kind = dice.pick(tuple(_LENSES))
   frame = dice.pick((
@@ -58,8 +59,14 @@ def glasses(canvas: Canvas, head: Head) -> None:
     canvas.fill(canvas.cover(shapes.stroke(edge[:, 12:26], thick)), second)
 
 
-def wire(canvas: Canvas, head: Head, edge, colour, thick: float) -> None:
-  """Rims, bridge and temples."""
+def wire(
+    canvas: Canvas,
+    head: Head,
+    edge: np.ndarray,
+    colour: colours.Colour,
+    thick: float,
+) -> None:
+  """Paints rims, bridge and temples of glasses with lenses `edge`."""
   ends = head.side([(-0.445, -0.06), (0.445, -0.06)])
   right, left = edge
   outer = np.stack([left[left[:, 0].argmin()], right[right[:, 0].argmax()]])
@@ -81,7 +88,7 @@ def wire(canvas: Canvas, head: Head, edge, colour, thick: float) -> None:
 
 
 def shine(canvas: Canvas, head: Head, glass: Cover, strength: float) -> None:
-  """Slanted reflections on both lenses."""
+  """Paints slanted reflections on both lenses."""
   middle = head.front([(-0.205, -0.025), (0.205, -0.025)], 0.05)
   bars = [
       middle[:, None] + np.array([
@@ -94,7 +101,7 @@ def shine(canvas: Canvas, head: Head, glass: Cover, strength: float) -> None:
 
 
 def earrings(canvas: Canvas, head: Head, lobes: np.ndarray) -> None:
-  """A pair of a random shape below the lobes (2, 2)."""
+  """Paints a pair of earrings of a random shape below the lobes (2, 2)."""
   dice = head.dice["earrings"]
   shape = dice.pick(("hoop", "drop", "star", "stud", "beads", "square", "bars"))
   size = dice.one(0.7, 1.25)
@@ -139,7 +146,7 @@ def earrings(canvas: Canvas, head: Head, lobes: np.ndarray) -> None:
 
 
 def hat(canvas: Canvas, head: Head) -> None:
-  """The face's hat, in random cloth, lettered or patterned."""
+  """Paints the face's hat with a random pattern or text."""
   f, dice = head.face, head.dice["hat"]
   hue, depth = dice.one(), dice.one(0.1, 0.9)
   main = colours.cloth(hue, depth)
@@ -153,8 +160,11 @@ def hat(canvas: Canvas, head: Head) -> None:
   _HATS[f.hat](canvas, head, pattern, text, side)
 
 
-def dome(head: Head, half) -> np.ndarray:
-  """A hat's body: its lower edge lies on the front, the rest on the skull."""
+def dome(head: Head, half: ArrayLike) -> np.ndarray:
+  """Outline of a hat from its right half.
+
+  The lower edge follows the front of the face, the rest the skull.
+  """
   points = shapes.spline(whole(half), 8)
   share = np.clip((points[:, 1:] + 0.50) / 0.16, 0, 1)
   a, b = head.side(points), head.front(points)
@@ -163,7 +173,7 @@ def dome(head: Head, half) -> np.ndarray:
 
 
 def rounded(canvas: Canvas, head: Head, cover: Cover) -> None:
-  """Shades a hat like a ball."""
+  """Shades a hat like a sphere."""
   x, y = head.side((0.2 * head.face.light, -0.62))
   canvas.tint(canvas.soft(x, y, 0.34, 0.24).within(cover), np.full(3, 1.18))
 
@@ -176,6 +186,7 @@ def rounded(canvas: Canvas, head: Head, cover: Cover) -> None:
 
 
 def _shade_below(canvas: Canvas, head: Head, y: float) -> None:
+  """Paints the shadow of a hat on the forehead."""
   line = head.front(shapes.curve([(-0.41, y + 0.05), (0, y), (0.41, y + 0.05)]))
   canvas.tint(
       canvas.cover(shapes.stroke(line, 0.075 * shapes.taper(13))),

@@ -1,4 +1,4 @@
-"""What is behind a face."""
+"""Backgrounds behind the face."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from sfe_jax.drawn_faces.dice import Dice
 
 
 def paint(canvas: Canvas, dice: Dice) -> None:
-  """Paints the whole canvas with a random background."""
+  """Paints a random background."""
   hue = dice.one()
   _gradient(canvas, dice, hue)
   dice.pick(_SCENES)(canvas, dice, hue)
-  # A little light behind the head lifts it off the background.
+  # The background is slightly lighter behind the head.
   canvas.tint(canvas.soft(0, 0, 1.5, 1.5), np.full(3, 1.08))
 
 
@@ -30,7 +30,7 @@ def _gradient(canvas: Canvas, dice: Dice, hue: float) -> None:
 
 
 def _plain(canvas, dice, hue):
-  """The gradient alone."""
+  """Adds nothing to the gradient."""
   del canvas, dice, hue
 
 

@@ -8,7 +8,11 @@ Colour = np.ndarray
 
 
 def rgb(text: str) -> Colour:
-  """ "ffe0c8" -> (1, .88, .78); several, parted by spaces -> (n, 3)."""
+  """Converts hexadecimal colours, "ffe0c8" or several separated by spaces.
+
+  Returns:
+    (3,), or (n, 3) for several.
+  """
   rows = [
       [int(word[i:i + 2], 16) / 255 for i in (0, 2, 4)]
       for word in text.split()
@@ -17,24 +21,26 @@ def rgb(text: str) -> Colour:
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-  """A colour by hue (wraps at 1), saturation and value."""
+  """Colour of a hue (of period 1), a saturation and a value in [0, 1]."""
   return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
-def mix(a, b, share: float) -> Colour:
-  """From a (share 0) to b (share 1)."""
-  return a + (b - a) * np.float32(share)
+def mix(
+    a: Colour | float | np.float32, b: Colour | float, share: float
+) -> Colour:
+  """Linear interpolation from a (share 0) to b (share 1)."""
+  return np.asarray(a + (b - a) * np.float32(share))
 
 
 def ramp(stops: np.ndarray, position: float) -> Colour:
-  """The colour at a position in [0, 1] along evenly spaced stops (n, 3)."""
+  """Interpolates evenly spaced stops (n, 3) at a position in [0, 1]."""
   place = min(max(position, 0.0), 1.0) * (len(stops) - 1)
   i = min(int(place), len(stops) - 2)
   return mix(stops[i], stops[i + 1], place - i)
 
 
 def brightness(colour: Colour) -> float:
-  """Luma in [0, 1]."""
+  """Luma of a colour, in [0, 1]."""
   return float(colour @ _LUMA)
 
 
@@ -47,14 +53,19 @@ _LIP = rgb("b5564f c2304f 8e2340 e0526e d8432f a8324a")
 
 
 def skin(tone: float, warmth: float) -> Colour:
-  """Skin by tone (0 light .. 1 dark); warmth -1 .. 1 is pink .. golden."""
+  """Skin colour.
+
+  Args:
+    tone: 0 (light) to 1 (dark).
+    warmth: -1 (pink) to 1 (golden).
+  """
   return ramp(_SKIN, tone) * (
       1 + np.float32(0.025 * warmth) * np.array([0, 1, -1], np.float32)
   )
 
 
 def hair(light: float, red: float, grey: float) -> Colour:
-  """Hair by lightness, redness and share of grey, all in [0, 1]."""
+  """Hair colour from lightness, redness and share of grey, all in [0, 1]."""
   base = ramp(_HAIR, light)
   copper = ramp(rgb("4a1712 8a3415 c4602a e09a5a"), light)
   base = mix(base, copper, 0.85 * red)
@@ -62,18 +73,30 @@ def hair(light: float, red: float, grey: float) -> Colour:
 
 
 def iris(position: float) -> Colour:
-  """Brown .. hazel .. green .. blue."""
+  """Eye colour from 0 (brown) over hazel and green to 1 (blue)."""
   return ramp(_IRIS, position)
 
 
 def lip(base: Colour, rosy: float, makeup: float, shade: float) -> Colour:
-  """Lips on skin: the skin's own red, or lipstick; shade picks which."""
+  """Lip colour.
+
+  Args:
+    base: skin colour.
+    rosy: redness of lips without lipstick, in [0, 1].
+    makeup: amount of lipstick, in [0, 1].
+    shade: colour of the lipstick, in [0, 1].
+  """
   natural = mix(base * (0.92, 0.72, 0.69), rgb("bc4a50"), 0.10 + 0.34 * rosy)
   return mix(natural, ramp(_LIP, shade), 0.9 * makeup).astype(np.float32)
 
 
 def cloth(hue: float, depth: float) -> Colour:
-  """Textile and paint colours that go together: muted, not neon."""
+  """Colour of cloth or paint, never very bright and saturated.
+
+  Args:
+    hue: of period 1.
+    depth: 0 (dark) to 1 (light).
+  """
   value = 0.35 + 0.55 * depth
   vivid = 0.62 - 0.30 * depth + 0.08 * np.cos(2 * np.pi * (hue - 0.02))
   return hsv(hue, float(vivid), value)

@@ -1,7 +1,8 @@
-"""Random details: each part of the picture has numbers of its own.
+"""Random numbers for the details that no attribute describes.
 
-A part draws all its numbers whatever the attributes are, always in the same
-order, so that an edit of one attribute leaves every other detail alone.
+Each part of the picture has its own numbers.  A part takes all of its numbers,
+in the same order, whatever the attributes are, so that changing one attribute
+changes no other detail.
 """
 
 from collections.abc import Sequence
@@ -18,33 +19,35 @@ _NUMBERS = 320
 
 
 class Dice:
-  """The random numbers of one part."""
+  """The sequence of random numbers of one part."""
 
   def __init__(self, numbers: np.ndarray):
     self._numbers = numbers
     self._used = 0
 
-  def many(self, count: int, low: float = 0.0, high: float = 1.0):
-    """(count,) numbers from low to high."""
+  def many(
+      self, count: int, low: float = 0.0, high: float = 1.0
+  ) -> np.ndarray:
+    """Takes numbers (count,), uniform between low and high."""
     start, self._used = self._used, self._used + count
     if self._used > len(self._numbers):
-      raise ValueError(f"a part has {len(self._numbers)} numbers, no more")
+      raise ValueError(f"a part has only {len(self._numbers)} random numbers")
     return low + (high - low) * self._numbers[start:self._used]
 
   def one(self, low: float = 0.0, high: float = 1.0) -> float:
-    """A number from low to high."""
+    """Takes one number, uniform between low and high."""
     return float(self.many(1, low, high)[0])
 
   def chance(self, share: float) -> bool:
-    """True in a share of all cases."""
+    """Takes one number; True with probability `share`."""
     return self.one() < share
 
   def pick(self, options: Sequence[_T]) -> _T:
-    """One of some options."""
+    """Takes one number; returns an option, all equally likely."""
     return options[int(self.one() * len(options))]
 
 
 def details(seed: int) -> dict[str, Dice]:
-  """Fresh dice for every part."""
+  """Random numbers of each of PARTS, from a face's `detail`."""
   table = np.random.default_rng(seed).random((len(PARTS), _NUMBERS))
   return {name: Dice(row) for name, row in zip(PARTS, table)}

@@ -1,8 +1,9 @@
-"""What a drawn face is: exact attribute values and a seed for its details."""
+"""The attributes of a drawn face, and how random faces are sampled."""
 
 import dataclasses
 import types
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,20 +16,21 @@ EXTRAS = (
     "none", "face_paint", "mask", "sunglasses", "odd_hat", "hand", "object",
     "stickers",
 )
+# Relative frequencies of HAIR_STYLES.
 _FEMININE = (0, 1, 1, 2, 1, 6, 4, 10, 9, 16, 14, 9, 10, 6, 1)
 _MASCULINE = (5, 9, 20, 16, 11, 8, 5, 0, 1, 3, 2, 2, 1, 0, 3)
 
 
 @dataclasses.dataclass(frozen=True)
 class Attribute:
-  """What an attribute may be.
+  """Range of values of an attribute.
 
   Attributes:
     kind: "continuous", "binary" (0 or 1) or "categorical".
-    description: what its ends mean.
-    low: smallest value; of a number.
-    high: largest value; of a number.
-    choices: of a category.
+    description: what the values mean.
+    low: smallest value of a continuous attribute.
+    high: largest value of a continuous attribute.
+    choices: values of a categorical attribute.
   """
 
   kind: str
@@ -38,65 +40,73 @@ class Attribute:
   choices: tuple[str, ...] = ()
 
   def check(self, name: str, value: float | str) -> None:
-    """Raises ValueError unless the value is one of the attribute's."""
+    """Checks a value of the attribute called `name`.
+
+    Raises:
+      ValueError: the value is not in the attribute's range.
+    """
     if self.kind == "categorical":
       if value not in self.choices:
         raise ValueError(
-            f"{name} is one of {', '.join(self.choices)}, not {value!r}"
+            f"{name} must be one of {', '.join(self.choices)}, got {value!r}"
         )
       return
     if not isinstance(value, (int, float, np.number)):
-      raise ValueError(f"{name} is a number, not {value!r}")
+      raise ValueError(f"{name} must be a number, got {value!r}")
     if self.kind == "binary" and value not in (0, 1):
-      raise ValueError(f"{name} is 0 or 1, not {value!r}")
+      raise ValueError(f"{name} must be 0 or 1, got {value!r}")
     if not self.low <= value <= self.high:
       raise ValueError(
-          f"{name} is from {self.low:g} to {self.high:g}, not {value!r}"
+          f"{name} must be between {self.low:g} and {self.high:g}, got"
+          f" {value!r}"
       )
 
 
 def _number(low: float, high: float, description: str) -> Attribute:
+  """A continuous attribute."""
   return Attribute("continuous", description, low, high)
 
 
 ATTRIBUTES: Mapping[str, Attribute] = types.MappingProxyType({
-    "yaw": _number(-1, 1, "Head turned to the picture's left .. right."),
-    "pitch": _number(-1, 1, "Looks down .. up."),
-    "smile": _number(0, 1, "Corners of the mouth down .. a broad smile."),
-    "mouth_open": _number(0, 1, "Closed .. wide open."),
-    "age": _number(15, 85, "Years: wrinkles, grey hair, hairline, jowls."),
+    "yaw": _number(-1, 1, "Head turned to the picture's left to right."),
+    "pitch": _number(-1, 1, "Looks down to up."),
+    "smile": _number(0, 1, "Corners of the mouth down to a broad smile."),
+    "mouth_open": _number(0, 1, "Closed to wide open."),
+    "age": _number(15, 85, "Age in years."),
     "gender": _number(
-        0, 1, "Masculine .. feminine brows, lashes, lips, jaw and neck."
+        0, 1, "Masculine to feminine brows, lashes, lips, jaw and neck."
     ),
-    "glasses": Attribute("binary", "Wears glasses."),
+    "glasses": Attribute("binary", "Whether there are glasses."),
     "hair_style": Attribute(
-        "categorical", "Cut of the hair.", choices=HAIR_STYLES
+        "categorical", "Hair style.", choices=HAIR_STYLES
     ),
-    "hair_light": _number(0, 1, "Black .. brown .. light blond."),
-    "hair_red": _number(0, 1, "Neutral .. red."),
-    "skin": _number(0, 1, "Light .. dark."),
-    "face_width": _number(-1, 1, "Narrow .. wide face."),
-    "jaw": _number(-1, 1, "Pointed chin .. square jaw."),
-    "beard": _number(0, 1, "None .. stubble .. full beard."),
-    "eye_colour": _number(0, 1, "Brown .. hazel .. green .. blue."),
-    "makeup": _number(0, 1, "None .. lipstick and eye shadow."),
-    "freckles": _number(0, 1, "None .. many."),
-    "light": _number(-1, 1, "Light from the picture's left .. right."),
-    "earrings": Attribute("binary", "Wears earrings."),
-    "hat": Attribute("categorical", "Ordinary hats.", choices=HATS),
+    "hair_light": _number(0, 1, "Black over brown to light blond."),
+    "hair_red": _number(0, 1, "Not red to red."),
+    "skin": _number(0, 1, "Light to dark."),
+    "face_width": _number(-1, 1, "Narrow to wide face."),
+    "jaw": _number(-1, 1, "Pointed chin to square jaw."),
+    "beard": _number(0, 1, "None over stubble to full beard."),
+    "eye_colour": _number(0, 1, "Brown over hazel and green to blue."),
+    "makeup": _number(0, 1, "None to strong lipstick and eye shadow."),
+    "freckles": _number(0, 1, "None to many."),
+    "light": _number(-1, 1, "Light from the picture's left to right."),
+    "earrings": Attribute("binary", "Whether there are earrings."),
+    "hat": Attribute("categorical", "Hat.", choices=HATS),
     "extra": Attribute(
-        "categorical", "What takes a face out of the domain.", choices=EXTRAS
+        "categorical",
+        "Unusual object or change; all but `none` are out of the domain.",
+        choices=EXTRAS,
     ),
 })
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-  """A face: its attributes (see ATTRIBUTES) and the seed of all the rest.
+  """A face: its attributes, described by ATTRIBUTES, and a seed.
 
   Attributes:
-    detail: seed of what has no attribute: features' shapes, background,
-      clothes, patterns, lettering, places of freckles, ...
+    detail: random seed, 0 or more, of all that has no attribute, such as the
+      shapes of eyes and nose, background, clothes and patterns.
   """
 
   detail: int
@@ -124,41 +134,49 @@ class Face:
 
   def __post_init__(self):
     if self.detail < 0:
-      raise ValueError(f"detail is a seed of 0 or more, not {self.detail}")
+      raise ValueError(f"detail must be a seed of 0 or more, got {self.detail}")
     for name, attribute in ATTRIBUTES.items():
       attribute.check(name, getattr(self, name))
 
   @property
   def attributes(self) -> dict[str, float | str]:
-    """All attributes' values by name."""
+    """Values of all attributes, by name."""
     return {name: getattr(self, name) for name in ATTRIBUTES}
 
   @property
   def out_of_domain(self) -> bool:
-    """Whether something hides or changes the face as most faces never show."""
+    """Whether the face has an unusual `extra`, which few faces have."""
     return self.extra != "none"
 
   def replace(self, **changes: float | str) -> "Face":
-    """The same face with other values of some attributes.
+    """Returns the same face with other values of some attributes.
 
     Raises:
-      ValueError: no such attribute, or not one of its values.
+      ValueError: there is no such attribute, or a value is not in its range.
     """
     unknown = sorted(changes.keys() - ATTRIBUTES.keys())
     if unknown:
       raise ValueError(
-          f"no attribute {', '.join(unknown)}; there are"
+          f"there is no attribute {', '.join(unknown)}; choose from"
           f" {', '.join(ATTRIBUTES)}"
       )
-    return dataclasses.replace(self, **changes)
+    values: dict[str, Any] = {**changes}
+    return dataclasses.replace(self, **values)
 
 
 def sample(seed: int, index: int) -> Face:
-  """A random face, always the same for the same two numbers (0 or more).
+  """Samples a random face.
 
-  Attributes are correlated as in life, but less: the old are more often grey
-  or bald and wear glasses, beards and make-up go with gender, dark hair and
-  eyes with dark skin.  About 8 % are out of the domain.
+  Some attributes are correlated: old faces are more often bald and have
+  glasses, beards and make-up depend on gender, the colours of hair and eyes on
+  that of the skin.  About 8 % of the faces are out of the domain.
+
+  Args:
+    seed: random seed, 0 or more.
+    index: number of the face, 0 or more.
+
+  Returns:
+    A face, always the same for the same seed and index.
   """
   rng = np.random.default_rng((seed, index))
   detail = int(rng.integers(2**63))
@@ -210,13 +228,13 @@ def _clip(value: float, low: float = 0.0, high: float = 1.0) -> float:
 def _rarely(
     rng: np.random.Generator, choices: Sequence[str], share: float
 ) -> str:
-  """The first choice, but for a share."""
+  """Another than the first choice with probability `share`."""
   other = choices[1 + int(rng.integers(len(choices) - 1))]
   return other if rng.random() < share else choices[0]
 
 
 def smoothstep(value: float, low: float, high: float) -> float:
-  """0 below low, 1 above high, smooth in between."""
+  """Rises smoothly from 0 at low to 1 at high; constant outside."""
   t = _clip((value - low) / (high - low))
   return t * t * (3 - 2 * t)
 

@@ -1,9 +1,11 @@
 """Eyes, brows, nose and mouth."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sfe_jax.drawn_faces import colours, shapes
-from sfe_jax.drawn_faces.canvas import Canvas
+from sfe_jax.drawn_faces.canvas import Canvas, Cover
 from sfe_jax.drawn_faces.head import Head
 
 _INK = colours.rgb("2a1c1e")
@@ -11,7 +13,7 @@ _WHITE = colours.rgb("ffffff")
 
 
 def eyes(canvas: Canvas, head: Head) -> None:
-  """Eye balls, lids, lashes and shadow."""
+  """Paints eyeballs, eyelids, lashes and eye shadow."""
   f, dice = head.face, head.dice["features"]
   half = dice.one(0.092, 0.104) * (1 + 0.05 * f.gender)
   high = dice.one(0.046, 0.056) * (1 + 0.16 * f.gender) * (1 - 0.2 * head.old)
@@ -47,7 +49,7 @@ def eyes(canvas: Canvas, head: Head) -> None:
   )
   white = canvas.cover(head.front(pair))
   canvas.fill(white, colours.rgb("f6f2ee"))
-  # The lid's shadow on the ball.
+  # Shadow of the eyelid on the eyeball.
   shadow = canvas.cover(
       shapes.stroke(head.front(shapes.mirror(lid + shift)), 0.045)
   )
@@ -58,6 +60,7 @@ def eyes(canvas: Canvas, head: Head) -> None:
 
 
 def _irises(canvas, head, white, middle):
+  """Paints irises and pupils at middle (2, 2)."""
   f = head.face
   colour = colours.iris(f.eye_colour)
   glint = 0.02 * (1 if f.light >= 0 else -1) * min(1, 0.4 + abs(f.light))
@@ -78,6 +81,7 @@ def _irises(canvas, head, white, middle):
 
 
 def _lids(canvas, head, lid, lower, upper, shift):
+  """Paints the edges of the eyelids and the lashes."""
   f = head.face
   female = f.gender
   strength = 0.011 + 0.012 * female + 0.006 * f.makeup
@@ -108,7 +112,7 @@ def _lids(canvas, head, lid, lower, upper, shift):
 
 
 def brows(canvas: Canvas, head: Head) -> None:
-  """Brows in the hair's colour, thick or thin and arched by gender."""
+  """Paints brows in the colour of the hair, thicker for masculine faces."""
   f, dice = head.face, head.dice["features"]
   lift = dice.one(-0.012, 0.012)
   arch = dice.one(0.0, 0.02) + 0.030 * f.gender
@@ -129,19 +133,18 @@ def brows(canvas: Canvas, head: Head) -> None:
 
 
 def nose(canvas: Canvas, head: Head) -> None:
-  """Bridge and wings as shadows, nostrils, and a light on the tip."""
+  """Paints bridge and wings of the nose as shadows, nostrils, a highlight."""
   f, dice = head.face, head.dice["features"]
   wide = dice.one(0.062, 0.085) * (1.08 - 0.16 * f.gender)
   tip = dice.one(0.2, 0.225) + 0.012 * head.old
   shade = np.array([0.70, 0.58, 0.55])
   side = -1.0 if f.light > 0 else 1.0
   lift = 0.085
-  bridge = [
+  bridge = np.array([
       (side * 0.028, -0.08), (side * 0.022, 0.02), (side * 0.036, 0.12),
       (side * 0.066, tip - 0.01), (side * 0.030, tip + 0.02), (0.0, tip - 0.02),
       (side * 0.006, 0.05), (side * 0.012, -0.05),
-  ]
-  bridge = np.array(bridge)
+  ])
   depth = lift * np.array([0.3, 0.6, 0.9, 1, 1.2, 1.2, 0.8, 0.4])
   canvas.tint(
       canvas.cover(shapes.spline(head.front(bridge, depth))), shade,
@@ -167,8 +170,32 @@ def nose(canvas: Canvas, head: Head) -> None:
   canvas.tint(canvas.soft(x, y, 0.034, 0.03), (1.22, 1.22, 1.22))
 
 
+class _Lips(NamedTuple):
+  """Shape of the mouth in face coordinates, at points from left to right.
+
+  Attributes:
+    x: (n,) points.
+    top: (n,) lower edge of the upper lip.
+    middle: (n,) line between the lips when the mouth is closed.
+    bottom: (n,) upper edge of the lower lip.
+    gap: (n,) height of the opening.
+    wide: half of the width.
+    y: height of the middle of the mouth.
+    grin: share of a smile that opens the mouth, in [0, 1].
+  """
+
+  x: np.ndarray
+  top: np.ndarray
+  middle: np.ndarray
+  bottom: np.ndarray
+  gap: np.ndarray
+  wide: float
+  y: float
+  grin: float
+
+
 def mouth(canvas: Canvas, head: Head) -> None:
-  """Lips around an opening with teeth and tongue."""
+  """Paints lips and, if the mouth is open, teeth and tongue."""
   f, dice = head.face, head.dice["features"]
   wide = dice.one(0.122, 0.138) + 0.105 * f.smile - 0.02 * f.mouth_open
   full = dice.one(0.85, 1.15) * (0.8 + 0.5 * f.gender) * (1 - 0.25 * head.old)
@@ -176,7 +203,7 @@ def mouth(canvas: Canvas, head: Head) -> None:
   y, count = 0.375, 13
   t = np.linspace(-1, 1, count)
   round_ = 1 - t**2
-  # Corners go up with a smile, the middle stays.
+  # A smile raises the corners; the middle stays.
   middle = y + 0.03 * f.smile - (0.120 * f.smile - 0.032) * t**2
   grin = max(f.smile - 0.35, 0) / 0.65
   gap = (0.075 * grin**0.8 + 0.125 * f.mouth_open) * round_**0.6
@@ -184,16 +211,14 @@ def mouth(canvas: Canvas, head: Head) -> None:
   bottom = middle + 0.70 * gap
   bow = 0.034 * full * (round_**0.8) * (1 - 0.25 * np.exp(-((t / 0.16) ** 2)))
   low = 0.046 * full * round_**0.75 * (1 - 0.15 * f.smile)
-  x = wide * t
-
-  def shape(above, below):
-    line = np.stack([x, above], -1), np.stack([x, below], -1)[::-1][1:-1]
-    return canvas.cover(head.front(np.concatenate(line), 0.04))
-
+  lips = _Lips(wide * t, top, middle, bottom, gap, wide, y, grin)
   colour = colours.lip(head.skin, f.gender, f.makeup, shade)
-  upper = shape(top - bow - 0.002, middle)
-  lower = shape(middle, bottom + low + 0.002)
-  canvas.fill(shape(top - bow - 0.003, bottom + low + 0.003), colour)
+  upper = _between(canvas, head, lips.x, top - bow - 0.002, middle)
+  lower = _between(canvas, head, lips.x, middle, bottom + low + 0.002)
+  both = _between(
+      canvas, head, lips.x, top - bow - 0.003, bottom + low + 0.003
+  )
+  canvas.fill(both, colour)
   canvas.tint(upper, (0.86, 0.82, 0.82))
   gloss = head.front((0.03 * f.light, y + gap.max() * 0.7 + 0.03 * f.smile
                       + 0.024 * full), 0.04)
@@ -202,26 +227,9 @@ def mouth(canvas: Canvas, head: Head) -> None:
       (1.16, 1.14, 1.14), 0.6 + 0.9 * f.makeup,
   )
   if gap.max() > 0.008:
-    hole = shape(top, bottom)
-    canvas.fill(hole, colours.rgb("5a1c22"))
-    tongue = head.front((0.0, bottom.max() + 0.01), 0.04)
-    canvas.fill(
-        canvas.cover(
-            shapes.ellipse(tongue[0], tongue[1], 0.6 * wide, 0.4 * gap.max())
-        ).within(hole),
-        colours.rgb("c05a5e"),
-    )
-    shown = 0.012 + 0.055 * grin + 0.02 * f.mouth_open
-    teeth = shape(top - 0.01, np.minimum(top + shown, bottom) + 0.0)
-    canvas.fill(teeth.within(hole), colours.rgb("fbf7f0"))
-    gaps = np.linspace(-0.62, 0.62, 6) * wide
-    lines = np.stack(
-        [np.stack([gaps, np.full(6, y - 0.06)], -1),
-         np.stack([gaps, np.full(6, y + 0.12)], -1)], 1)
-    lines = canvas.cover(shapes.stroke(head.front(lines, 0.04), 0.004))
-    canvas.tint(lines.within(teeth).within(hole), (0.82, 0.80, 0.78))
+    _opening(canvas, head, lips)
   else:
-    line = head.front(np.stack([x * 1.02, middle], -1), 0.04)
+    line = head.front(np.stack([lips.x * 1.02, middle], -1), 0.04)
     width = 0.015 * np.clip(shapes.taper(count), 0.3, 1)
     canvas.tint(canvas.cover(shapes.stroke(line, width)), (0.45, 0.34, 0.36))
   ends = head.front(
@@ -229,3 +237,45 @@ def mouth(canvas: Canvas, head: Head) -> None:
       0.04)
   spots = shapes.ellipse(ends[:, 0], ends[:, 1], 0.014, 0.011, points=12)
   canvas.tint(canvas.cover(spots), (0.66, 0.54, 0.52), 0.8)
+
+
+def _between(
+    canvas: Canvas,
+    head: Head,
+    x: np.ndarray,
+    above: np.ndarray,
+    below: np.ndarray,
+) -> Cover:
+  """Covers the area between two lines (n,) over x (n,)."""
+  line = np.stack([x, above], -1), np.stack([x, below], -1)[::-1][1:-1]
+  return canvas.cover(head.front(np.concatenate(line), 0.04))
+
+
+def _opening(canvas: Canvas, head: Head, lips: _Lips) -> None:
+  """Paints the inside of an open mouth."""
+  hole = _between(canvas, head, lips.x, lips.top, lips.bottom)
+  canvas.fill(hole, colours.rgb("5a1c22"))
+  tongue = head.front((0.0, lips.bottom.max() + 0.01), 0.04)
+  canvas.fill(
+      canvas.cover(
+          shapes.ellipse(
+              tongue[0], tongue[1], 0.6 * lips.wide, 0.4 * lips.gap.max()
+          )
+      ).within(hole),
+      colours.rgb("c05a5e"),
+  )
+  shown = 0.012 + 0.055 * lips.grin + 0.02 * head.face.mouth_open
+  teeth = _between(
+      canvas,
+      head,
+      lips.x,
+      lips.top - 0.01,
+      np.minimum(lips.top + shown, lips.bottom) + 0.0,
+  )
+  canvas.fill(teeth.within(hole), colours.rgb("fbf7f0"))
+  gaps = np.linspace(-0.62, 0.62, 6) * lips.wide
+  lines = np.stack(
+      [np.stack([gaps, np.full(6, lips.y - 0.06)], -1),
+       np.stack([gaps, np.full(6, lips.y + 0.12)], -1)], 1)
+  cover = canvas.cover(shapes.stroke(head.front(lines, 0.04), 0.004))
+  canvas.tint(cover.within(teeth).within(hole), (0.82, 0.80, 0.78))

@@ -1,12 +1,13 @@
-"""Writes drawn faces as an image folder with labels."""
+"""Writes drawn faces to an image folder with labels."""
 
 import concurrent.futures
 import csv
 import io
-import json
 import multiprocessing
 import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import tqdm
 
@@ -17,16 +18,16 @@ from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic, images, labels
 
 LABELS = "labels.csv"
-MOST = 1_000_000
-_ABOUT = "domain.json"
-_FOLDER = 1000
-_CHUNK = 50
+MOST = 1_000_000  # indices have six digits in file names
+_ABOUT = "drawn_faces.json"  # seed and size of the pictures
+_PER_FOLDER = 1000
+_PER_JOB = 50
 _HEADER = ("file", *ATTRIBUTES, "out_of_domain")
 
 
 def name(index: int) -> str:
-  """A picture's path in its folder: 7 -> "000/000007.png"."""
-  return f"{index // _FOLDER:03d}/{index:06d}.png"
+  """Path of a picture relative to its folder: 7 -> "000/000007.png"."""
+  return f"{index // _PER_FOLDER:03d}/{index:06d}.png"
 
 
 def write(
@@ -37,31 +38,31 @@ def write(
     start: int = 0,
     processes: int = 1,
 ) -> int:
-  """Draws faces start .. start + count - 1 of a seed into a folder.
+  """Draws the faces start to start + count - 1 of a seed into a folder.
 
-  Pictures that are there stay; labels.csv, which is written last, tells the
-  attributes of these and of all faces labelled there before.  effects.json says
-  what edits of the attributes do, see `labels.read_effects`.
+  Existing pictures are kept.  labels.csv is written last; rows of other faces
+  that it had before are kept too.  effects.json says what edits of the
+  attributes do, see `labels.read_effects`.
 
   Args:
-    folder: where to; made if missing.
-    count: faces.
+    folder: path of the folder, created if missing.
+    count: number of faces.
     size: height and width in pixels.
-    seed: of all faces.
-    start: index of the first.
-    processes: that draw at a time.
+    seed: random seed of the faces.
+    start: index of the first face.
+    processes: number of parallel processes.
 
   Returns:
-    How many pictures were drawn.
+    Number of pictures drawn.
 
   Raises:
-    UserError: indices too large, or the folder holds faces of another seed or
-      size.
+    UserError: an index is too large, or the folder holds other pictures: faces
+      of another seed or size, or a labels.csv with other columns.
   """
   if start + count > MOST:
     raise UserError(
-        f"--start {start} and --count {count}: indices end at {MOST - 1}; use"
-        " another --seed for more faces"
+        f"the largest index is {MOST - 1}, got --start {start} and --count"
+        f" {count}; use another --seed for more faces"
     )
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
@@ -70,22 +71,34 @@ def write(
   drawn = 0
   stop = start + count
   jobs = [
-      (folder, size, seed, i, min(i + _CHUNK, stop))
-      for i in range(start, stop, _CHUNK)
+      _Job(folder, size, seed, i, min(i + _PER_JOB, stop))
+      for i in range(start, stop, _PER_JOB)
   ]
-  with tqdm.tqdm(total=count, unit="face") as bar:
+  with tqdm.tqdm(total=count, unit="face", disable=None) as bar:
     for job, (new, lines) in zip(jobs, _run(jobs, processes)):
       drawn += new
       rows.update(lines)
-      bar.update(job[4] - job[3])
+      bar.update(job.stop - job.start)
   atomic.write_json(folder / labels.EFFECTS, dict(EFFECTS))
   text = "".join(rows[key] for key in sorted(rows))
   atomic.write_text(folder / LABELS, _line(_HEADER) + text)
   return drawn
 
 
-def _run(jobs, processes: int):
-  """Results of all jobs, in order."""
+class _Job(NamedTuple):
+  """Faces start to stop - 1 of a seed, to be drawn into a folder."""
+
+  folder: pathlib.Path
+  size: int
+  seed: int
+  start: int
+  stop: int
+
+
+def _run(
+    jobs: Sequence[_Job], processes: int
+) -> Iterator[tuple[int, dict[str, str]]]:
+  """Yields the results of `_draw_some` for all jobs, in order."""
   if processes == 1:
     yield from map(_draw_some, jobs)
     return
@@ -98,21 +111,26 @@ def _run(jobs, processes: int):
       pool.shutdown(cancel_futures=True)
 
 
-def _draw_some(job) -> tuple[int, dict[str, str]]:
-  """Draws what is missing: their number, and all lines for labels.csv."""
-  folder, size, seed, start, stop = job
+def _draw_some(job: _Job) -> tuple[int, dict[str, str]]:
+  """Draws the missing pictures of a job.
+
+  Returns:
+    The number of pictures drawn, and for each picture, drawn or not, its line
+    in labels.csv.
+  """
   new, lines = 0, {}
-  for index in range(start, stop):
-    face = sample(seed, index)
-    path = folder / name(index)
+  for index in range(job.start, job.stop):
+    face = sample(job.seed, index)
+    path = job.folder / name(index)
     lines[name(index)] = _line(_row(name(index), face))
     if not path.exists():
-      images.write(path, draw(face, size))
+      images.write(path, draw(face, job.size))
       new += 1
   return new, lines
 
 
 def _row(file: str, face: Face) -> list[str]:
+  """Cells of labels.csv; floats are written so that they read back exactly."""
   values = [
       value if isinstance(value, str) else repr(value)
       for value in face.attributes.values()
@@ -120,36 +138,40 @@ def _row(file: str, face: Face) -> list[str]:
   return [file, *values, str(int(face.out_of_domain))]
 
 
-def _line(fields) -> str:
+def _line(fields: Sequence[str]) -> str:
+  """One line of a CSV file."""
   text = io.StringIO()
   csv.writer(text, lineterminator="\n").writerow(fields)
   return text.getvalue()
 
 
 def _claim(folder: pathlib.Path, about: dict[str, int]) -> None:
-  """Notes what the folder holds, or checks that it holds the same."""
+  """Records seed and size of a new folder; checks those of an existing one."""
   path = folder / _ABOUT
-  if not path.exists():
-    atomic.write_text(path, json.dumps(about) + "\n")
-    return
-  try:
-    found = json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
+  if path.exists():
+    found = atomic.read_json(path)
+    if found != about:
+      raise UserError(
+          f"{folder} holds faces with {found}, but {about} was asked for; name"
+          " another --dst"
+      )
+  elif (folder / LABELS).exists():
     raise UserError(
-        f"{path}: not readable: {error}; remove {folder}"
-    ) from error
-  if found != about:
-    raise UserError(
-        f"{folder} holds faces of {found}, not {about}; name another --dst"
+        f"{folder} has a {LABELS}, but no {_ABOUT} that gives the seed of its"
+        " pictures; name another --dst"
     )
+  else:
+    atomic.write_json(path, about)
 
 
 def _labelled(folder: pathlib.Path) -> dict[str, str]:
-  """The lines of labels.csv by file, none where it is missing."""
+  """Lines of labels.csv by file name; empty if there is no labels.csv."""
   path = folder / LABELS
   if not path.exists():
     return {}
   header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
   if header != _line(_HEADER):
-    raise UserError(f"{path} has other columns; name another --dst")
+    raise UserError(
+        f"{path} has other columns than drawn faces have; name another --dst"
+    )
   return {line.partition(",")[0]: line for line in lines}

@@ -1,7 +1,8 @@
-"""Hair: a mass behind the head and a band between hairline and outer edge.
+"""Hair: a mass behind the head, and a band from hairline to outer edge.
 
-The band is two lines of equally many points, from the left end over the top to
-the right end; strands run between and along them.
+The band is described by two lines with the same number of points, which run
+from the left end over the top to the right end.  Strands are drawn along the
+band or across it.
 """
 
 import dataclasses
@@ -26,18 +27,18 @@ _LINE = np.array([
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-  """A hair style, for the right half of a face seen from the front.
+  """A hair style: the right half, for a face seen from the front.
 
   Attributes:
     inner: (k, 2) hairline, from the middle outwards.
     outer: (k, 2) outer edge.
-    back: (m, 2) edge of the mass behind the head; none if empty.
-    waves: how often the edges go in and out; 0 is smooth.
-    rough: how far, in the picture's units.
-    along: strands run along the band, not across it.
+    back: (m, 2) outline of the mass behind the head; empty for none.
+    waves: number of waves of the edges; 0 is smooth.
+    rough: amplitude of the waves in the picture's units.
+    along: whether strands run along the band, not across it.
     sweep: how far the top is combed to one side.
-    opacity: of the band; below 1 the skin shows through.
-    depth: brightness of the mass behind, of the band's.
+    opacity: opacity of the band; below 1 the skin shows through.
+    depth: brightness of the mass behind the head relative to the band.
   """
 
   inner: np.ndarray
@@ -52,14 +53,17 @@ class Cut:
 
 
 def _raised(volume: float, top: float = 0.0) -> np.ndarray:
-  """The skull's edge, farther out; top: still higher in the middle."""
+  """Outline of the skull, enlarged by `volume` and in the middle by `top`."""
   centre = np.array([0.0, -0.1])
   edge = centre + (_SKULL - centre) * (1 + volume)
   share = np.linspace(1, 0, len(edge))[:, None] ** 0.8
   return edge - (0, top) * share
 
 
-def _lengthened(edge: np.ndarray, *points) -> np.ndarray:
+def _lengthened(
+    edge: np.ndarray, *points: tuple[float, float]
+) -> np.ndarray:
+  """Replaces the last point of an edge by several."""
   return np.concatenate([edge[:-1], np.array(points, float)])
 
 
@@ -115,13 +119,16 @@ CUTS = {
 
 
 def _fitted(head: Head) -> Cut | None:
-  """The face's cut with its age's hairline, pressed down under a hat."""
+  """The hair style with a hairline for the age, flattened under a hat.
+
+  None is a bald head.
+  """
   f = head.face
   if f.hair_style == "bald":
     return None
   cut = CUTS[f.hair_style]
   inner, outer = cut.inner.copy(), cut.outer
-  # The hairline recedes with age, and more at a man's temples.
+  # The hairline recedes with age, mostly at the temples of men.
   bare = smoothstep(f.age, 25, 85) * (1.0 - 0.75 * f.gender)
   if f.hair_style != "fringe":
     inner[:4] -= np.outer((0.05, 0.09, 0.13, 0.07), (0.0, bare))
@@ -134,7 +141,7 @@ def _fitted(head: Head) -> Cut | None:
 
 
 def behind(canvas: Canvas, head: Head) -> None:
-  """What lies behind neck and shoulders."""
+  """Paints the hair behind head, neck and shoulders."""
   style = head.face.hair_style
   side = 1 if head.dice["hair"].chance(0.5) else -1
   cut = _fitted(head)
@@ -156,6 +163,7 @@ def behind(canvas: Canvas, head: Head) -> None:
 
 
 def _bun(canvas, head):
+  """Paints a bun on top of the head."""
   x = -0.10 * head.turn
   ball = shapes.ellipse(x, -0.77, 0.19, 0.165, points=48)
   bun = canvas.cover(shapes.wavy(ball, 0.006, 18))
@@ -169,6 +177,7 @@ def _bun(canvas, head):
 
 
 def _tail(canvas, head, side):
+  """Paints a ponytail on one side, -1 or 1."""
   shift = (-0.2 * head.turn, 0.0)
   edge = np.array([
       (0.20, -0.50), (0.46, -0.52), (0.66, -0.30), (0.70, 0.10),
@@ -184,7 +193,7 @@ def _tail(canvas, head, side):
 
 
 def front(canvas: Canvas, head: Head) -> None:
-  """What lies on forehead, temples and shoulders."""
+  """Paints the hair on forehead, temples and shoulders."""
   f = head.face
   dice = head.dice["hair"]
   side = 1 if dice.chance(0.5) else -1
@@ -210,7 +219,7 @@ def front(canvas: Canvas, head: Head) -> None:
   if cut.waves:
     edge = shapes.wavy(edge, cut.rough, cut.waves * 2, phase, not cut.along)
   band = canvas.cover(edge)
-  # A soft shadow of the hair on the forehead.
+  # Shadow of the hair on the forehead.
   canvas.tint(
       canvas.cover(shapes.stroke(inner + (0, 0.018), 0.05 * cut.opacity)),
       (0.80, 0.70, 0.68), 0.6,
@@ -231,7 +240,7 @@ def front(canvas: Canvas, head: Head) -> None:
 
 
 def _between(inner, outer, along, across):
-  """Points (..., 2) at shares along the band and from inner to outer."""
+  """Points (..., 2) of the band at positions in [0, 1] along and across it."""
   at = along * (len(inner) - 1)
   i = np.clip(at.astype(int), 0, len(inner) - 2)
   t = (at - i)[..., None]
@@ -241,7 +250,7 @@ def _between(inner, outer, along, across):
 
 
 def _strands(canvas, head, cut, inner, outer, band, sway):
-  """Darker and lighter strands."""
+  """Paints darker and lighter strands."""
   if cut.along:
     lines = _combed(inner, outer, sway, 4.0 if cut.waves else 1.0)
   elif cut.rough > 0.02:
@@ -257,7 +266,7 @@ def _strands(canvas, head, cut, inner, outer, band, sway):
       canvas.cover(light).within(band),
       colours.mix(head.hair, 1.0, 0.28), 0.55 * strength,
   )
-  # Darker towards the face, where the hair lies in its own shade.
+  # Shade near the face.
   canvas.tint(
       canvas.cover(shapes.stroke(inner, 0.07)).within(band),
       (0.80, 0.79, 0.80), 0.6 * cut.opacity,
@@ -268,7 +277,7 @@ _T = np.linspace(0, 1, 9)
 
 
 def _combed(inner, outer, sway, wave):
-  """Lines (18, 9, 2) along the band, half of them on either side of a part."""
+  """Lines (18, 9, 2) along the band, half of them on each side of a parting."""
   across = np.linspace(0.12, 0.9, 9)[:, None]
   across = across + 0.05 * wave * np.sin(9 * _T + 3 * sway[:9, None])
   middle = 0.5 + 0.06 * sway[9:18, None]
@@ -279,7 +288,7 @@ def _combed(inner, outer, sway, wave):
 
 
 def _upright(inner, outer, sway, long):
-  """Lines (n, 9, 2) from the hairline up, and down the sides if long."""
+  """Lines (n, 9, 2) from the hairline upwards; long: also down the sides."""
   side = 0.28 if long else 0.04
   along = np.linspace(side, 1 - side, 26)[:, None] + 0.01 * sway[:26, None]
   along = along + 0.05 * np.sin(2.2 * _T) * (0.4 + sway[26:52, None])
@@ -298,7 +307,7 @@ def _upright(inner, outer, sway, long):
 
 
 def _curls(inner, outer, sway):
-  """Small arcs (60, 9, 2) all over the band."""
+  """Small arcs (60, 9, 2) distributed over the band."""
   k = np.arange(60)
   along = (k * 0.618 + 0.02 * sway[:60]) % 1
   across = (k + 0.5) / 60
@@ -310,7 +319,7 @@ def _curls(inner, outer, sway):
 
 
 def _streak(canvas, inner, outer, band, hue, sway):
-  """Two dyed strands."""
+  """Paints two dyed strands."""
   at = 0.5 + 0.35 * sway[60]
   across = np.linspace(0.02, 0.98, 9)
   ends = np.linspace(0, 0.12, 9) * np.sign(sway[61])
@@ -323,7 +332,7 @@ def _streak(canvas, inner, outer, band, hue, sway):
 
 
 def _fringe_of_the_bald(canvas, head):
-  """Hair that an old bald head keeps above the ears."""
+  """Paints hair above the ears of an old bald head."""
   half = np.array([
       (0.405, 0.06), (0.385, -0.08), (0.395, -0.20), (0.45, -0.26),
       (0.485, -0.12), (0.47, 0.05),
@@ -333,7 +342,7 @@ def _fringe_of_the_bald(canvas, head):
 
 
 def _braids(canvas, head):
-  """Two plaits over the shoulders."""
+  """Paints two braids over the shoulders."""
   y = 0.09 + 0.105 * np.arange(9)
   x = 0.445 + 0.05 * np.sin(np.arange(9) * 0.4)
   turn = np.where(np.arange(9) % 2, 0.5, -0.5)
@@ -348,7 +357,7 @@ def _braids(canvas, head):
 
 
 def _crest(canvas, head, sway):
-  """The spikes of a mohawk."""
+  """Paints the spikes of a mohawk."""
   count = 7
   x = np.linspace(-0.17, 0.17, count)
   tips = np.stack([x * 2.1, -0.86 + 0.9 * x**2 + 0.03 * sway[:count]], -1)

@@ -1,13 +1,14 @@
-"""The head's measures and its pose: from face coordinates to the picture.
+"""Measures and pose of a head: face coordinates to picture coordinates.
 
-Face coordinates are the picture's for a face seen from the front: eyes near
-y = -.03, the mouth near y = .37, the chin near y = .65.
+For a face seen from the front, face coordinates are picture coordinates: the
+eyes are near y = -0.03, the mouth near y = 0.37, the chin near y = 0.65.
 """
 
 import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sfe_jax.drawn_faces import colours, shapes
 from sfe_jax.drawn_faces.dice import Dice
@@ -19,18 +20,18 @@ _MAX_YAW, _MAX_PITCH = 0.56, 0.24
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-  """A face's measures, colours and pose.
+  """Measures, colours and pose that follow from a face's attributes.
 
   Attributes:
-    face: what it shows.
-    dice: random details by part.
-    skin: colour.
-    hair: colour, greying included.
-    old: 0 (young) .. 1.
-    width: factor on the face's width.
-    turn: sine of the yaw.
-    nod: sine of the pitch.
-    drop: how far the chin hangs for an open mouth.
+    face: the face.
+    dice: random numbers of each part.
+    skin: skin colour.
+    hair: hair colour, with grey.
+    old: signs of age, 0 to 1.
+    width: factor on the width of the face.
+    turn: sine of the yaw angle.
+    nod: sine of the pitch angle.
+    drop: displacement of the chin by an open mouth.
   """
 
   face: Face
@@ -45,7 +46,7 @@ class Head:
 
   @classmethod
   def of(cls, face: Face, dice: dict[str, Dice]) -> "Head":
-    """Derives all measures from a face."""
+    """Derives all measures from a face and its random numbers."""
     onset = dice["hair"].one(44, 66)
     grey = smoothstep(face.age, onset - 12, onset + 20)
     return cls(
@@ -60,8 +61,8 @@ class Head:
         drop=0.05 * face.mouth_open,
     )
 
-  def front(self, points, lift: float = 0.0) -> np.ndarray:
-    """Places points (..., 2) of the face's front; lift: depth added."""
+  def front(self, points: ArrayLike, lift: ArrayLike = 0.0) -> np.ndarray:
+    """Maps points (..., 2) on the front of the face; lift is added depth."""
     points = np.asarray(points, float)
     u, v = points[..., 0] * self.width, points[..., 1]
     bulge = 1 - u * u * _WIDE**-2 - v * v * (0.55 * _HIGH**-2)
@@ -75,8 +76,8 @@ class Head:
     )
     return out
 
-  def side(self, points) -> np.ndarray:
-    """Places points (..., 2) of the silhouette: skull, jaw, hair's edge."""
+  def side(self, points: ArrayLike) -> np.ndarray:
+    """Maps points (..., 2) of the silhouette: skull, jaw, edge of the hair."""
     points = np.asarray(points, float)
     u, v = points[..., 0], points[..., 1]
     t = np.minimum(np.maximum((v + 0.62) / 1.27, 0), 1)
@@ -85,20 +86,20 @@ class Head:
     out[..., 1] = v + self.nod * (0.1 - 0.2 * t)
     return out
 
-  def both(self, points, lift: float = 0.0) -> np.ndarray:
-    """Front above, silhouette below the cheeks: hair that frames the face."""
+  def both(self, points: ArrayLike, lift: ArrayLike = 0.0) -> np.ndarray:
+    """Maps points with `front` above the cheeks and with `side` below them."""
     share = np.clip((np.asarray(points, float)[..., 1:] - 0.05) / 0.35, 0, 1)
     a, b = self.front(points, lift), self.side(points)
     return a + (b - a) * share
 
   @property
   def hatted(self) -> bool:
-    """Whether a hat lies on the hair and presses it down."""
+    """Whether a hat presses the hair down."""
     face = self.face
     return face.hat not in ("none", "headband") or face.extra == "odd_hat"
 
   def outline(self) -> np.ndarray:
-    """The face's edge, from the top of the forehead all round."""
+    """Outline of the face, from the top of the forehead."""
     face, drop = self.face, self.drop
     jaw = 0.05 * face.jaw + 0.022 * (1 - 2 * face.gender)
     sag = 0.03 * self.old
@@ -117,13 +118,13 @@ class Head:
     return shapes.spline(self.side(whole(half)))
 
 
-def whole(half) -> np.ndarray:
-  """A closed outline from its right half; the ends lie on the middle line."""
+def whole(half: ArrayLike) -> np.ndarray:
+  """Closed outline from its right half, whose ends lie on the middle line."""
   half = np.asarray(half, float)
   return np.concatenate([half, half[-2:0:-1] * (-1.0, 1.0)])
 
 
-def arch(half) -> np.ndarray:
-  """A line from left to right from its right half, first in the middle."""
+def arch(half: ArrayLike) -> np.ndarray:
+  """Line from left to right from its right half, which starts in the middle."""
   half = np.asarray(half, float)
   return np.concatenate([half[:0:-1] * (-1.0, 1.0), half])

@@ -1,10 +1,10 @@
-"""A plain alphabet, drawn with strokes on a grid of 4 x 6."""
+"""Letters and digits, drawn as straight strokes on a grid of 4 x 6."""
 
 import functools
 
 import numpy as np
 
-# Every word is a line through points, two digits (x and y) each.
+# Each word is a polyline; two digits are the x and y of a point.
 _STROKES = {
     "A": "062046 1434",
     "B": "0006 003041423303 3344453606",
@@ -46,7 +46,7 @@ CHARACTERS = "".join(_STROKES)
 
 @functools.cache
 def _segments(character: str) -> np.ndarray:
-  """Straight pieces (k, 2, 2) of a character in a unit square."""
+  """Segments (k, 2, 2), start and end, of a character in the unit square."""
   pieces = []
   for word in _STROKES[character].split():
     points = np.array([int(d) for d in word], float).reshape(-1, 2)
@@ -57,14 +57,14 @@ def _segments(character: str) -> np.ndarray:
 def outlines(
     text: str, x: float, y: float, height: float, weight: float = 0.16
 ) -> np.ndarray:
-  """Text as outlines (k, 4, 2), centred on a point.
+  """Outlines (k, 4, 2) of a text.
 
   Args:
-    text: of CHARACTERS.
-    x: of the middle.
-    y: of the middle.
-    height: of a letter.
-    weight: width of the strokes, in heights.
+    text: made of CHARACTERS.
+    x: centre of the text.
+    y: centre of the text.
+    height: height of a character.
+    weight: width of the strokes divided by `height`.
   """
   width = 0.62 * height
   step = width + 1.6 * weight * height
@@ -82,5 +82,5 @@ def outlines(
 
 
 def word(numbers: np.ndarray) -> str:
-  """A made-up word, a letter per number in [0, 1)."""
+  """A random word with one character per number in [0, 1)."""
   return "".join(CHARACTERS[int(n * len(CHARACTERS))] for n in numbers)

@@ -1,6 +1,7 @@
-"""Repeating patterns for walls, clothes and hats, anti-aliased."""
+"""Repeating patterns for walls, clothes and hats, without aliasing."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,14 +17,14 @@ KINDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Pattern:
-  """Two or three colours in a repeating arrangement.
+  """A repeating pattern of two or three colours.
 
   Attributes:
-    kind: of KINDS.
-    palette: (3, 3), ground first.
-    period: in the picture's units.
-    turn: in radians.
-    shift: (2,) where it starts, in periods.
+    kind: one of KINDS.
+    palette: (3, 3), three colours; the first is the ground.
+    period: length of a period in the picture's units.
+    turn: angle in radians.
+    shift: offset on both axes, in periods.
   """
 
   kind: str
@@ -34,16 +35,21 @@ class Pattern:
 
   @classmethod
   def roll(
-      cls, dice: Dice, palette: np.ndarray, kinds=KINDS, scale: float = 1.0
+      cls,
+      dice: Dice,
+      palette: np.ndarray,
+      kinds: Sequence[str] = KINDS,
+      scale: float = 1.0,
   ) -> "Pattern":
-    """A random pattern in given colours."""
+    """A random pattern of given kinds and colours, its period times `scale`."""
     kind = dice.pick(kinds)
     period = scale * dice.one(0.09, 0.22)
     turn = dice.pick((0.0, 0.0, np.pi / 2, np.pi / 4, -np.pi / 4, 0.4))
-    return cls(kind, palette, period, turn, tuple(dice.many(2)))
+    shift = dice.many(2)
+    return cls(kind, palette, period, turn, (shift[0], shift[1]))
 
   def paint(self, canvas: Canvas, cover: Cover) -> None:
-    """Fills a cover with the pattern."""
+    """Fills the covered pixels with the pattern."""
     ground, second, third = (c[:, None, None] for c in self.palette)
     cos, sin = np.float32(np.cos(self.turn)), np.float32(np.sin(self.turn))
     shift = np.asarray(self.shift, np.float32)
@@ -60,7 +66,10 @@ class Pattern:
 
 
 def _edge(distance, scale):
-  """Coverage by the distance inside, in periods; scale: pixels a period."""
+  """Coverage of a pixel whose centre lies `distance` periods inside an edge.
+
+  `scale` is the number of pixels in a period.
+  """
   return np.clip(distance * scale + np.float32(0.5), 0, 1)
 
 
@@ -116,7 +125,7 @@ def _diamonds(u, v, scale):
 
 
 def _speckles(u, v, scale):
-  """Dots of random size in random places, one a cell."""
+  """One dot of random size and position in each cell."""
   u, v = u * 1.6, v * 1.6
   i, j = np.floor(u), np.floor(v)
   a, b, r = (chance(i, j, k) for k in range(3))
@@ -125,6 +134,8 @@ def _speckles(u, v, scale):
   return share * (r < 0.6), share * (r >= 0.6)
 
 
+# Each function takes u and v in periods and the pixels per period, and returns
+# the shares of the second and third colour; None for no third colour.
 _SHARES = {
     "plain": _plain, "stripes": _stripes, "pinstripes": _pinstripes,
     "dots": _dots, "gingham": _gingham, "plaid": _plaid, "zigzag": _zigzag,
@@ -133,14 +144,14 @@ _SHARES = {
 
 
 def chance(i, j, salt: int):
-  """A number in [0, 1) that looks random, for whole numbers i and j."""
+  """Pseudo-random numbers in [0, 1) for integers i and j."""
   value = np.sin(i * np.float32(12.99) + j * np.float32(78.23) + salt * 3.7)
   value = value * np.float32(437.58)
   return value - np.floor(value)
 
 
 def bricks(canvas: Canvas, cover: Cover, dice: Dice) -> None:
-  """A wall of bricks, each of its own tone."""
+  """Paints a wall of bricks of varying tone."""
   tone = colours.hsv(
       dice.pick((0.02, 0.04, 0.08, 0.6, 0.1)), dice.one(0.1, 0.5),
       dice.one(0.45, 0.85),
@@ -164,12 +175,15 @@ def bricks(canvas: Canvas, cover: Cover, dice: Dice) -> None:
 
 
 def noise(numbers: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Smooth random values in [0, 1]: float32 (h, w).
+  """Interpolates random values at lattice points smoothly.
 
   Args:
-    numbers: (k * k,) values at a k x k lattice over the picture.
-    x: (1, w) places.
-    y: (h, 1) places.
+    numbers: (k * k,), values at the points of a k x k lattice.
+    x: (1, w) coordinates.
+    y: (h, 1) coordinates.
+
+  Returns:
+    (h, w) float32.
   """
   k = int(np.sqrt(len(numbers)))
   lattice = numbers[: k * k].reshape(k, k).astype(np.float32)
@@ -177,7 +191,7 @@ def noise(numbers: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _hats(places: np.ndarray, k: int) -> np.ndarray:
-  """Weights (n, k) of a lattice's points, smooth."""
+  """Smooth interpolation weights (n, k) of k lattice points."""
   t = np.abs((places[:, None] + 1) / 2 * (k - 1) - np.arange(k))
   t = np.maximum(1 - t, 0).astype(np.float32)
   return t * t * (3 - 2 * t)

@@ -1,4 +1,4 @@
-"""Draws a face: all layers, from back to front."""
+"""Draws a face: paints all its parts from back to front."""
 
 import numpy as np
 
@@ -16,26 +16,30 @@ from sfe_jax.drawn_faces.canvas import Canvas
 from sfe_jax.drawn_faces.faces import Face
 from sfe_jax.drawn_faces.head import Head
 
-SIZES = (32, 512)
-_FINE = 128  # Pixels below which pictures are drawn larger.
+SIZES = (32, 512)  # smallest and largest picture
+_FINE = 128  # pictures below this size are drawn at twice the size and reduced
 _ZOOM = 1.12
 
 
 def draw(face: Face, size: int) -> np.ndarray:
-  """Draws a face: uint8 RGB (size, size, 3).
+  """Draws a face.
 
-  Small pictures are drawn larger and reduced, so that any size is close to
-  the reduced picture of any larger size.
+  A picture is close to the reduced picture of a larger size.
 
   Args:
-    face: what to draw.
-    size: height and width, from 32 to 512.
+    face: attributes and seed of the face.
+    size: height and width in pixels, 32 to 512.
+
+  Returns:
+    (size, size, 3) uint8 RGB.
 
   Raises:
-    ValueError: another size.
+    ValueError: the size is not supported.
   """
   if not SIZES[0] <= size <= SIZES[1]:
-    raise ValueError(f"size is from {SIZES[0]} to {SIZES[1]}, not {size}")
+    raise ValueError(
+        f"size must be between {SIZES[0]} and {SIZES[1]}, got {size}"
+    )
   factor = 2 if size < _FINE else 1
   canvas = Canvas(size * factor, _ZOOM)
   head = Head.of(face, dice.details(face.detail))
@@ -64,10 +68,6 @@ def draw(face: Face, size: int) -> np.ndarray:
   hair.front(canvas, head)
   accessories.earrings(canvas, head, lobes)
   accessories.hat(canvas, head)
-  in_front = {
-      "odd_hat": extras.odd_hat, "hand": extras.hand, "object": extras.thing,
-      "stickers": extras.stickers,
-  }.get(face.extra)
-  if in_front:
-    in_front(canvas, head)
+  if face.extra in extras.IN_FRONT:
+    extras.IN_FRONT[face.extra](canvas, head)
   return canvas.render(size)

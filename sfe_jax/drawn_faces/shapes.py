@@ -1,7 +1,8 @@
-"""Outlines: closed polygons in the picture's units, float arrays (..., n, 2).
+"""Outlines: closed polygons, float arrays (..., n, 2).
 
-A picture spans [-1, 1] in x (to the right) and in y (downwards).  Leading axes
-hold several outlines of one kind, which are painted together.
+The picture spans about [-1, 1] in x (to the right) and in y (downwards); this
+is "the picture's units".  Leading axes hold several outlines of one kind, which
+are painted together.
 """
 
 import functools
@@ -18,15 +19,18 @@ def _circle(points: int) -> np.ndarray:
 
 
 def ellipse(x, y, rx, ry=None, turn=0.0, points: int = 24) -> Outline:
-  """Ellipses; every argument may be an array, one entry per ellipse.
+  """Ellipses; arguments may be arrays with one entry per ellipse.
 
   Args:
     x: centre.
     y: centre.
-    rx: half width.
-    ry: half height; as rx by default.
-    turn: clockwise, in radians.
-    points: corners; 24 are smooth up to a tenth of the picture.
+    rx: half of the width.
+    ry: half of the height; None is rx.
+    turn: clockwise rotation in radians.
+    points: number of corners; 24 suffice up to a tenth of the picture.
+
+  Returns:
+    (..., points, 2).
   """
   ry = rx if ry is None else ry
   x, y, rx, ry, turn = (
@@ -42,14 +46,14 @@ def ellipse(x, y, rx, ry=None, turn=0.0, points: int = 24) -> Outline:
 
 
 def box(x0, y0, x1, y1) -> Outline:
-  """Upright rectangles; every argument may be an array."""
+  """Upright rectangles (..., 4, 2); arguments may be arrays."""
   x0, y0, x1, y1 = np.broadcast_arrays(x0, y0, x1, y1)
   corners = [x0, y0, x1, y0, x1, y1, x0, y1]
   return np.stack(corners, -1).reshape(*x0.shape, 4, 2).astype(float)
 
 
 def star(x, y, r, tips: int = 5, inner: float = 0.42, turn=0.0) -> Outline:
-  """Stars, one tip up; x, y, r and turn may be arrays."""
+  """Stars with one tip upwards; x, y, r and turn may be arrays."""
   unit = _circle(2 * tips) * np.tile([1.0, inner], tips)[:, None]
   x, y, r, turn = (np.asarray(v, float)[..., None] for v in (x, y, r, turn))
   c, s = np.sin(turn), -np.cos(turn)
@@ -73,7 +77,7 @@ def _catmull_rom(steps: int) -> np.ndarray:
 
 
 def spline(points, steps: int = 6) -> Outline:
-  """Closed Catmull-Rom curves through points (..., k, 2)."""
+  """Closed Catmull-Rom curves (..., steps * k, 2) through (..., k, 2)."""
   p = np.asarray(points, float)
   k = p.shape[-2]
   index = (np.arange(k)[:, None] + np.arange(-1, 3)) % k
@@ -82,7 +86,11 @@ def spline(points, steps: int = 6) -> Outline:
 
 
 def curve(points, steps: int = 6) -> np.ndarray:
-  """Open Catmull-Rom curves through points (..., k, 2), ends included."""
+  """Open Catmull-Rom curves through points (..., k, 2), ends included.
+
+  Returns:
+    (..., steps * (k - 1) + 1, 2).
+  """
   p = np.asarray(points, float)
   k = p.shape[-2]
   index = np.clip(np.arange(k - 1)[:, None] + np.arange(-1, 3), 0, k - 1)
@@ -92,12 +100,12 @@ def curve(points, steps: int = 6) -> np.ndarray:
 
 
 def stroke(line, width, closed: bool = False) -> Outline:
-  """Lines with a width.
+  """Outlines of lines with a width.
 
   Args:
     line: (..., m, 2).
     width: full width, a number or (..., m).
-    closed: the line ends where it starts, and is drawn as a ring.
+    closed: whether the line returns to its start, which makes it a ring.
 
   Returns:
     (..., 2 m, 2), or (..., 2 m + 2, 2) for rings.
@@ -122,14 +130,14 @@ def stroke(line, width, closed: bool = False) -> Outline:
 
 @functools.cache
 def taper(points: int, start: float = 0.0, end: float = 0.0) -> np.ndarray:
-  """Widths (points,) of a brush: 1 in the middle, start and end at the ends."""
+  """Relative widths (points,) of a line: 1 in the middle, less at the ends."""
   t = np.linspace(0, 1, points)
   floor = start + (end - start) * t
   return floor + (1 - floor) * np.sin(np.pi * t) ** 0.7
 
 
 def mirror(points) -> np.ndarray:
-  """Left and right: (..., k, 2) -> (2, ..., k, 2), the second with -x."""
+  """Stacks points (..., k, 2) and their mirror image: (2, ..., k, 2)."""
   p = np.asarray(points, float)
   return np.stack([p, p * (-1.0, 1.0)])
 
@@ -141,14 +149,14 @@ def wavy(
     phase: float = 0.0,
     curls: bool = True,
 ) -> Outline:
-  """Moves an outline (n, 2) in and out along its normal, `waves` times.
+  """Displaces an outline (n, 2) along its normals.
 
   Args:
-    outline: whose points lie close together.
-    amount: largest move.
-    waves: how many, all along.
-    phase: in radians.
-    curls: round bumps; else smooth waves.
+    outline: closely spaced points.
+    amount: largest displacement.
+    waves: number of waves along the outline.
+    phase: phase of the waves in radians.
+    curls: round bumps instead of sine waves.
   """
   n = len(outline)
   step = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)

@@ -1,4 +1,7 @@
-"""Neck, ears, the face's surface, marks of age, freckles, and beard."""
+"""Neck, ears, skin of the face, signs of age, freckles and beard."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +16,7 @@ _GLOSS = np.array([-1.0, -1.0, -1.0], np.float32)
 
 
 def neck(canvas: Canvas, head: Head) -> None:
-  """Neck, in the head's shadow."""
+  """Paints the neck with the shadow of the head."""
   face = head.face
   half = 0.215 - 0.055 * face.gender + 0.01 * face.face_width
   x = 0.10 * head.turn
@@ -35,12 +38,12 @@ def neck(canvas: Canvas, head: Head) -> None:
   if head.old > 0.1:
     fold = arch([(0, 0.755), (0.12, 0.735), (0.17, 0.705)])
     folds = shapes.curve(np.stack([fold, fold + (0, 0.05)]) + (x, 0))
-    folds = canvas.cover(shapes.stroke(folds, 0.012 * shapes.taper(25)))
-    canvas.tint(folds, shade, 0.8 * head.old)
+    folds = shapes.stroke(folds, 0.012 * shapes.taper(25))
+    canvas.tint(canvas.cover(folds), shade, 0.8 * head.old)
 
 
 def ears(canvas: Canvas, head: Head) -> np.ndarray:
-  """Both ears, mostly behind the face; returns the lobes' places (2, 2)."""
+  """Paints the ears; returns the positions of the lobes (2, 2)."""
   size = head.dice["features"].one(0.9, 1.12) * (1 + 0.08 * head.old)
   half = np.array([
       (0.40, -0.09), (0.455, -0.125), (0.495, -0.08), (0.488, 0.02),
@@ -48,7 +51,7 @@ def ears(canvas: Canvas, head: Head) -> np.ndarray:
   ])
   half = (half - (0.42, 0)) * size + (0.42, 0)
   pair = shapes.mirror(half) * (head.width, 1.0)
-  # The nearer ear shows more, the farther one hides behind the face.
+  # The ear that is turned towards the viewer is more visible.
   pair[..., 0] -= 0.10 * head.turn
   near = head.turn * np.array([-1.0, 1.0])[:, None]
   pair[..., 0] += (0.03 * near) * np.array([1.0, -1.0])[:, None]
@@ -63,7 +66,7 @@ def ears(canvas: Canvas, head: Head) -> np.ndarray:
 
 
 def face(canvas: Canvas, head: Head) -> Cover:
-  """The face's surface with its soft shading; returns its cover."""
+  """Paints the skin of the face with soft shading; returns its cover."""
   f, light = head.face, head.face.light
   cover = canvas.cover(head.outline())
   dark = _SHADOW * np.float32(0.75 + 0.25 * f.skin)
@@ -100,8 +103,10 @@ def face(canvas: Canvas, head: Head) -> Cover:
   return cover
 
 
-def _spotted(head: Head, colour: np.ndarray, spots) -> Field:
-  """A colour times 1 less the sum of Gaussian spots."""
+def _spotted(
+    head: Head, colour: np.ndarray, spots: Sequence[tuple[Any, ...]]
+) -> Field:
+  """A colour times (1 - sum of Gaussian spots)."""
   place = np.array([s[:5] for s in spots])
   tones = np.array([s[5] for s in spots], np.float32)
   middle = head.front(place[:, :2])
@@ -116,18 +121,18 @@ def _spotted(head: Head, colour: np.ndarray, spots) -> Field:
 
 
 def marks(canvas: Canvas, head: Head, cover: Cover) -> None:
-  """Folds and wrinkles of age, freckles and moles."""
+  """Paints wrinkles, freckles and moles."""
   _wrinkles(canvas, head, cover)
   dice, f = head.dice["skin"], head.face
   count = 70
   u, v = dice.many(count, -1, 1), dice.many(count, -1, 1)
   size = dice.many(count, 0.006, 0.014)
-  # Most of them on the cheeks and the nose.
+  # Freckles lie on cheeks and nose.
   place = np.stack([0.33 * u, 0.14 + 0.12 * v + 0.08 * abs(u) * v], -1)
   shown = dice.many(count) < f.freckles
   if shown.any():
-    spots = head.front(place[shown])
-    spots = shapes.ellipse(spots[:, 0], spots[:, 1], size[shown], points=8)
+    at = head.front(place[shown])
+    spots = shapes.ellipse(at[:, 0], at[:, 1], size[shown], points=8)
     canvas.tint(canvas.cover(spots).within(cover), (0.80, 0.63, 0.52), 0.75)
   u, v, size = dice.many(3, -1, 1), dice.many(3, -1, 1), dice.many(3)
   moles = head.front(np.stack([0.36 * u, 0.08 + 0.42 * v], -1))
@@ -137,22 +142,21 @@ def marks(canvas: Canvas, head: Head, cover: Cover) -> None:
 
 
 def _wrinkles(canvas: Canvas, head: Head, cover: Cover) -> None:
-  """Lines that deepen with age; those beside the mouth also with a smile."""
+  """Paints wrinkles, deeper with age, beside the mouth also with a smile."""
   f, old = head.face, head.old
   shade = np.array([0.66, 0.53, 0.50])
   fold = [
       (0.085, 0.225), (0.145, 0.275),
       (0.19 + 0.03 * f.smile, 0.34), (0.195 + 0.03 * f.smile, 0.41 + head.drop),
   ]
-  lines = head.front(shapes.curve(shapes.mirror(fold)))
-  lines = canvas.cover(shapes.stroke(lines, 0.017 * shapes.taper(19)))
+  folds = head.front(shapes.curve(shapes.mirror(fold)))
+  folds_cover = canvas.cover(shapes.stroke(folds, 0.017 * shapes.taper(19)))
   deep = min(0.10 + 0.25 * f.smile * (0.4 + old) + 0.75 * old, 1)
-  canvas.tint(lines.within(cover), shade, deep)
-  lines = []
-  for x, y in ((0.315, -0.07), (0.325, -0.03), (0.315, 0.01)):
-    lines.append([(x, -0.03 + (y + 0.03) * 0.5), (x + 0.035, y), (
-        x + 0.06, y * 1.3)])
-  eyes = shapes.mirror(lines).reshape(6, 3, 2)
+  canvas.tint(folds_cover.within(cover), shade, deep)
+  eyes = shapes.mirror([
+      [(x, -0.03 + (y + 0.03) * 0.5), (x + 0.035, y), (x + 0.06, y * 1.3)]
+      for x, y in ((0.315, -0.07), (0.325, -0.03), (0.315, 0.01))
+  ]).reshape(6, 3, 2)
   bags = shapes.mirror(
       [[(0.12, 0.055), (0.2, 0.095), (0.285, 0.05)],
        [(0.135, 0.45), (0.165, 0.50), (0.16, 0.56)]]
@@ -167,12 +171,12 @@ def _wrinkles(canvas: Canvas, head: Head, cover: Cover) -> None:
   if start > 0:
     lines = np.concatenate([eyes, bags, brow, frown])
     lines = head.front(shapes.curve(lines))
-    lines = canvas.cover(shapes.stroke(lines, 0.014 * shapes.taper(13)))
-    canvas.tint(lines.within(cover), shade, 0.95 * start)
+    lines_cover = canvas.cover(shapes.stroke(lines, 0.014 * shapes.taper(13)))
+    canvas.tint(lines_cover.within(cover), shade, 0.95 * start)
 
 
 def beard(canvas: Canvas, head: Head, cover: Cover) -> None:
-  """Beard and moustache of the detail's cut, as long as the attribute says."""
+  """Paints beard and moustache: cut by chance, length by the attribute."""
   f, dice = head.face, head.dice["beard"]
   cut = dice.pick(("full", "full", "full", "goatee", "moustache", "strap"))
   sway = dice.many(20, -1, 1)
@@ -197,14 +201,14 @@ def beard(canvas: Canvas, head: Head, cover: Cover) -> None:
         (0.0, 0.29), (0.07, 0.283), (0.15, 0.315), (0.205, 0.385),
         (0.20, 0.40 + 0.4 * length), (0.13, 0.352), (0.0, 0.335),
     ])
-    # Its tips move with the corners of the mouth.
+    # The tips of the moustache move with the corners of the mouth.
     half += f.smile * half[:, :1] / 0.2 * (0.03, -0.05)
     moustache = shapes.spline(head.front(whole(half), 0.05))
     canvas.fill(canvas.cover(moustache), colour, opacity)
 
 
 def _jaw_beard(canvas, head, cover, cut, length, colour, opacity, sway):
-  """From ear to ear; a strap leaves the cheeks free."""
+  """Paints a beard from ear to ear; a "strap" does not cover the cheeks."""
   jaw, drop = 0.05 * head.face.jaw, head.drop
   inner, cheek = (0.335, 0.275) if cut == "full" else (0.60 + drop, 0.47)
   edge = head.front(arch([

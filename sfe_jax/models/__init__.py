@@ -1,0 +1,1 @@
+"""Networks and their layers; no files, configs or images on disk."""

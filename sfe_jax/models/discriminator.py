@@ -1,4 +1,4 @@
-"""StyleGAN2 discriminator (Karras et al. 2020), config-f, residual."""
+"""StyleGAN2's residual discriminator (Karras et al. 2020), config-f."""
 
 import math
 from typing import Any
@@ -8,68 +8,23 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from sfe_jax.models import layers
+from sfe_jax.models import formulations, layers
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_TAPS = tuple((i, j) for i in range(3) for j in range(3))
-
-
-def _strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  return lax.conv_general_dilated(
-      x, kernel, (2, 2), "VALID", dimension_numbers=_DIMENSIONS
-  )
-
-
-def _strided_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """The same as one matrix product over gathered 3x3 patches."""
-  h, w = x.shape[1] // 2, x.shape[2] // 2
-  # Even and odd rows and columns first: the gradients of slices with a stride
-  # are zeros over the whole image, one image per tap.
-  phases = [_even_odd(rows, 2) for rows in _even_odd(x, 1)]
-  patches = [
-      phases[i % 2][j % 2][:, i // 2 : i // 2 + h, j // 2 : j // 2 + w]
-      for i, j in _TAPS
-  ]
-  return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
-
-
-def _even_odd(x: jax.Array, axis: int) -> list[jax.Array]:
-  """The even and, padded to as many, the odd elements of an odd axis."""
-  padding = [(0, 0)] * x.ndim
-  padding[axis] = (0, 1)
-  shape = list(x.shape)
-  shape[axis : axis + 1] = [x.shape[axis] // 2 + 1, 2]
-  pairs = jnp.pad(x, padding).reshape(shape)
-  halves = lax.split(pairs, (1, 1), axis + 1)
-  return [half.squeeze(axis + 1) for half in halves]
-
-
-def conv_down2x(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """3x3 convolution, stride 2, no padding.
-
-  Args:
-    x: (n, 2h + 1, 2w + 1, c).
-    kernel: (3, 3, c, o).
-
-  Returns:
-    (n, h, w, o).
-  """
-  # R1 differentiates the input gradient by the weights: a convolution that XLA
-  # runs 30 times slower on CPUs than matrix products, which cost memory.
-  return lax.platform_dependent(
-      x, kernel, cpu=_strided_matmul, default=_strided_conv
-  )
 
 
 class EqualConv(nn.Module):
-  """Square convolution with equalised learning rate.
+  """Convolution with equalised learning rate (Karras et al. 2018).
+
+  The kernel is stored at unit variance and divided by sqrt(fan in) at run time.
 
   Attributes:
-    features: output width.
+    features: output channels.
     kernel_size: height and width of the kernel.
-    downsample: `conv_down2x` in place of a convolution that keeps the size.
-    use_bias: adds a learned bias (not scaled).
-    dtype: of the computation; the parameters are float32.
+    downsample: `formulations.conv_down2x` instead of a convolution that keeps
+      height and width.
+    use_bias: whether to add a learned bias.
+    dtype: dtype of the computation; the parameters are float32.
   """
 
   features: int
@@ -80,7 +35,7 @@ class EqualConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """(n, h, w, c) -> (n, h', w', features)."""
+    """Maps (n, h, w, c) to (n, h', w', features)."""
     k, c = self.kernel_size, x.shape[-1]
     kernel = self.param(
         "kernel", nn.initializers.normal(1.0), (k, k, c, self.features)
@@ -88,7 +43,7 @@ class EqualConv(nn.Module):
     kernel = (kernel / math.sqrt(c * k * k)).astype(self.dtype)
     x = x.astype(self.dtype)
     if self.downsample:
-      x = conv_down2x(x, kernel)
+      x = formulations.conv_down2x(x, kernel)
     else:
       x = lax.conv_general_dilated(
           x, kernel, (1, 1), "SAME", dimension_numbers=_DIMENSIONS
@@ -103,10 +58,11 @@ class DiscriminatorBlock(nn.Module):
   """Residual block that halves the resolution.
 
   Attributes:
-    in_features: input width, and width of the hidden layer.
-    features: output width.
-    from_rgb: the input is an image; the first layer widens it.
-    dtype: of the computation.
+    in_features: channels of the input and of the hidden layer.
+    features: output channels.
+    from_rgb: whether the input is an RGB image, which a 1x1 convolution first
+      maps to `in_features` channels.
+    dtype: dtype of the computation.
     conv_clamp: see `Discriminator`.
   """
 
@@ -118,20 +74,21 @@ class DiscriminatorBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """(n, h, w, in_features or 3) -> (n, h / 2, w / 2, features)."""
+    """Maps (n, h, w, in_features or 3) to (n, h / 2, w / 2, features)."""
     wide, out = self.in_features, self.features
     if self.from_rgb:
       x = EqualConv(wide, 1, dtype=self.dtype, name="from_rgb")(x)
       x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
-    skip = layers.fir_filter(x, (1, 1), stride=2)
+    skip = formulations.fir_filter(x, (1, 1), stride=2)
     skip = EqualConv(
         out, 1, use_bias=False, dtype=self.dtype, name="skip"
     )(skip)
     x = EqualConv(wide, dtype=self.dtype, name="conv0")(x)
     x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
-    x = layers.fir_filter(x, (2, 2))
+    x = formulations.fir_filter(x, (2, 2))
     x = EqualConv(out, downsample=True, dtype=self.dtype, name="conv1")(x)
-    # The sum is scaled by sqrt(1/2), which cancels this layer's gain sqrt(2).
+    # StyleGAN2 multiplies both terms by sqrt(1/2).  In the first term this
+    # cancels the gain sqrt(2) of its activation.
     half = math.sqrt(0.5)
     limit = None if self.conv_clamp is None else half * self.conv_clamp
     return layers.clamp(layers.leaky_relu(x), limit) + skip * half
@@ -144,19 +101,22 @@ def minibatch_std(
     parts: int = 1,
     axis_name: str | None = None,
 ) -> jax.Array:
-  """Appends how much samples differ within their group (Karras et al. 2018).
+  """Appends the minibatch standard deviation (Karras et al. 2018, section 3).
 
-  Groups are formed over the batch of all devices, so that they do not depend
-  on how many devices share it.
+  The batch is divided into groups.  For each group the standard deviations over
+  its samples, averaged over positions and features, become extra channels of
+  all its samples.  Groups are formed over the batch of all devices, so that the
+  result does not depend on the number of devices.
 
   Args:
     x: (n, h, w, c).
-    group: samples per group, at most the batch; members lie batch / group
-      apart.
-    channels: statistics per group, each over c / channels of the features.
-    parts: x is this many sets of images one after another; over several
-      devices each set stays together.
-    axis_name: device axis.
+    group: samples per group; the whole batch if it is smaller.  Sample i and
+      sample i + batch / group belong to the same group.
+    channels: number of extra channels, each for c / channels of the features.
+    parts: number of sets of images that `x` concatenates, for example reals
+      and fakes.  With several devices the batch is ordered by set, then by
+      device.
+    axis_name: device axis of the batch; None on one device.
 
   Returns:
     (n, h, w, c + channels).
@@ -165,12 +125,13 @@ def minibatch_std(
     ValueError: the batch is not divisible by min(group, batch).
   """
   n, h, w, c = x.shape
-  devices, device = 1, 0
+  devices = 1
+  device: jax.Array | int = 0
   everything = x[None]
   if axis_name is not None:
     everything = lax.all_gather(x, axis_name)
     devices, device = everything.shape[0], lax.axis_index(axis_name)
-  # (devices, parts, n / parts, ...) -> the batch as one device would hold it.
+  # Reorders (devices, parts, n / parts, ...) to the batch of a single device.
   shape = (devices, parts, n // parts)
   batch = devices * n
   everything = everything.reshape(*shape, h, w, c).swapaxes(0, 1)
@@ -178,8 +139,9 @@ def minibatch_std(
   group = min(group, batch)
   if batch % group:
     raise ValueError(
-        "the batch of the discriminator must be divisible by its minibatch"
-        f" group min({group}, n), got n = {batch}; change the batch size"
+        "the batch size n of the discriminator must be divisible by the size"
+        f" of its minibatch groups, min({group}, n), got n = {batch}; change"
+        " the batch size"
     )
   grouped = everything.reshape(
       group, batch // group, h, w, channels, c // channels
@@ -194,7 +156,15 @@ def minibatch_std(
 
 
 class DiscriminatorHead(nn.Module):
-  """From 4x4 features to one logit per image; float32 throughout."""
+  """Maps features of 4x4 px to one logit per image, in float32.
+
+  Attributes:
+    features: channels of the convolution and of the hidden linear layer.
+    mbstd_group: group size of `minibatch_std`.
+    mbstd_channels: number of statistics of `minibatch_std`.
+    axis_name: device axis of the batch.
+    conv_clamp: see `Discriminator`.
+  """
 
   features: int
   mbstd_group: int
@@ -204,7 +174,7 @@ class DiscriminatorHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, parts: int = 1) -> jax.Array:
-    """(n, 4, 4, c) -> (n,) float32."""
+    """Maps (n, 4, 4, c) to logits (n,) float32; parts: see `minibatch_std`."""
     axis_name = None if self.is_initializing() else self.axis_name
     x = minibatch_std(
         x.astype(jnp.float32),
@@ -215,7 +185,7 @@ class DiscriminatorHead(nn.Module):
     )
     x = EqualConv(self.features, name="conv")(x)
     x = layers.clamp(layers.scaled_leaky_relu(x), self.conv_clamp)
-    # The official weights flatten in the order c, h, w.
+    # Official weights expect the flattened order c, h, w.
     x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
     x = layers.EqualLinear(self.features, name="fc")(x)
     x = layers.scaled_leaky_relu(x)
@@ -223,18 +193,19 @@ class DiscriminatorHead(nn.Module):
 
 
 class Discriminator(nn.Module):
-  """Judges whether images are real: one logit each, high for real.
+  """StyleGAN2 discriminator: one logit per image, high for real images.
 
   Attributes:
     resolution: height and width of the images.
-    channels: feature widths at 4, 8, ... `resolution`, as the generator's.
-    mbstd_group: group size of the minibatch statistic.
-    mbstd_channels: how many such statistics.
-    axis_name: device axis over which the batch is spread.
-    dtype: of all but the head, which is float32.
-    conv_clamp: limit of the absolute output of every convolution after its
-      activation, without skip connections; a block's last convolution has
-      sqrt(1/2) of it.  None does not limit.
+    channels: channels at the resolutions 4, 8, ... `resolution`, in the same
+      order as `Generator.channels`.
+    mbstd_group: group size of `minibatch_std`.
+    mbstd_channels: number of statistics of `minibatch_std`.
+    axis_name: device axis of the batch.
+    dtype: dtype of all layers but the head, which is float32.
+    conv_clamp: bound on the absolute value of the output of each convolution
+      after its activation, shortcuts excepted; for the last convolution of a
+      block it is multiplied by sqrt(1/2).  None sets no bound.
   """
 
   resolution: int
@@ -246,30 +217,31 @@ class Discriminator(nn.Module):
   conv_clamp: float | None = None
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """One image."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     shape = (1, self.resolution, self.resolution, 3)
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   @nn.compact
   def __call__(self, images: jax.Array, parts: int = 1) -> jax.Array:
-    """Logits of images.
+    """Computes the logits of images.
 
     Args:
       images: (n, resolution, resolution, 3) in [-1, 1]; the batch of all
-        devices divisible by min(mbstd_group, batch).
-      parts: sets of images that `images` is made of, see `minibatch_std`.
+        devices must be divisible by min(mbstd_group, batch).
+      parts: number of sets of images in `images`, see `minibatch_std`.
 
     Returns:
       (n,) float32.
 
     Raises:
-      ValueError: images of another size, or n not divisible.
+      ValueError: the number of widths does not fit the resolution, the images
+        have another size, or the batch is not divisible.
     """
     last = len(self.channels) - 1
     if last < 1 or self.resolution != 4 << last:
       raise ValueError(
-          "a discriminator needs one width for each of 4, 8, ... resolution,"
-          f" got {len(self.channels)} for resolution {self.resolution}"
+          "a discriminator needs one width for each of the resolutions 4, 8,"
+          f" ..., got {len(self.channels)} for resolution {self.resolution}"
       )
     if images.shape[1:] != (self.resolution, self.resolution, 3):
       raise ValueError(

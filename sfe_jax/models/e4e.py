@@ -1,4 +1,4 @@
-"""e4e and pSp encoders: image to one latent per style (section 3)."""
+"""e4e (Tov et al. 2021) and pSp (Richardson et al. 2021): images to w+."""
 
 import math
 from typing import Any
@@ -16,9 +16,9 @@ class StyleHead(nn.Module):
   """Strided convolutions down to one pixel, then a linear layer.
 
   Attributes:
-    features: output width.
-    hidden: width of the convolutions.
-    dtype: of the convolutions; the linear layer is float32.
+    features: output features.
+    hidden: channels of the convolutions.
+    dtype: dtype of the convolutions; the linear layer is float32.
   """
 
   features: int
@@ -27,7 +27,7 @@ class StyleHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """(n, s, s, c), s a power of two -> (n, features) float32."""
+    """Maps (n, s, s, c), s a power of two, to (n, features) float32."""
     for i in range(int(math.log2(x.shape[1]))):
       x = layers.conv(
           self.hidden,
@@ -42,20 +42,20 @@ class StyleHead(nn.Module):
 
 
 class E4E(nn.Module):
-  """IR-SE feature pyramid with one head per style.
+  """Feature pyramid on an IR-SE trunk with one head per row of w+.
 
   Attributes:
-    styles: latents per image.
-    w_dim: width of a latent.
-    input_size: side of the square input images, a power of two from 32.
-    depths: blocks per stage.
-    widths: features per stage; the pyramid has the last.
-    head_features: width of the heads' convolutions; None for w_dim, as
-      published.
-    residual: heads after the first give differences to the first (e4e), else
-      every head gives its own latent (pSp).
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype; latents are float32.
+    styles: rows of w+.
+    w_dim: length of a row.
+    input_size: height and width of the images, a power of two from 32.
+    depths: number of blocks in each stage of the trunk.
+    widths: channels of each stage; the pyramid has the last width.
+    head_features: channels of the heads' convolutions; None is `w_dim`, as in
+      the published networks.
+    residual: True (e4e): head 0 predicts row 0, the other heads the differences
+      of their rows to row 0.  False (pSp): each head predicts its row.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation; latents are float32.
   """
 
   styles: int = 18
@@ -69,18 +69,29 @@ class E4E(nn.Module):
   dtype: Any = jnp.float32
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__` for one image."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     shape = (1, self.input_size, self.input_size, 3)
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-    """(n, size, size, 3) in [-1, 1] -> w_E (n, styles, w_dim) float32."""
+    """Computes w_E.
+
+    Args:
+      images: (n, input_size, input_size, 3) in [-1, 1].
+      train: whether batch norms use and record statistics of the batch.
+
+    Returns:
+      (n, styles, w_dim) float32, the mean latent included.
+
+    Raises:
+      ValueError: `input_size` or the shape of the images is not supported.
+    """
     size = self.input_size
     if size < 32 or size & (size - 1):
       raise ValueError(
-          f"input_size must be a power of two from 32, got {size}; 256 is the"
-          " official one"
+          f"input_size must be a power of two from 32, got {size}; the"
+          " published networks have 256"
       )
     check_size(images, size, "E4E")
     w_avg = self.variable(
@@ -107,7 +118,7 @@ class E4E(nn.Module):
     return jnp.stack(rows, axis=1) + w_avg.value
 
   def _merge(self, name: str, upper: jax.Array, lower: jax.Array) -> jax.Array:
-    """One step down the pyramid: doubles `upper`, adds a view of `lower`."""
+    """Resizes `upper` to the size of `lower` and adds a projected `lower`."""
     lateral = layers.conv(
         self.widths[-1], 1, use_bias=True, dtype=self.dtype, name=name
     )(lower)

@@ -1,4 +1,4 @@
-"""Feature Editor and Fuser: one architecture (paper, section 8)."""
+"""Feature Editor H and the Inverter's Fuser, which share one architecture."""
 
 from typing import Any
 
@@ -11,15 +11,16 @@ from sfe_jax.models.iresnet import IResNetBlock
 
 
 class FeatureFusion(nn.Module):
-  """Merges two feature maps: conv1x1 on their concatenation, then blocks.
+  """Merges two feature maps.
 
-  The Inverter's Fuser merges F_pred and F_w (equation 2).
+  A 1x1 convolution maps their concatenation to `features` channels; residual
+  blocks follow.
 
   Attributes:
-    features: channels of each input and of the output.
+    features: channels of the output.
     depth: number of residual blocks.
-    dtype: compute dtype.
-    axis_name: device axis of the batch statistics.
+    dtype: dtype of the computation.
+    axis_name: device axis over which batch norms average in training.
   """
 
   features: int = 512
@@ -31,7 +32,7 @@ class FeatureFusion(nn.Module):
   def __call__(
       self, a: jax.Array, b: jax.Array, train: bool = False
   ) -> jax.Array:
-    """(n, h, w, c), (n, h, w, c') -> (n, h, w, features)."""
+    """Merges (n, h, w, c) and (n, h, w, c') into (n, h, w, features)."""
     x = jnp.concatenate([a, b.astype(a.dtype)], -1)
     x = layers.conv(
         self.features, 1, use_bias=True, dtype=self.dtype, name="conv"
@@ -47,17 +48,18 @@ class FeatureFusion(nn.Module):
 
 
 class FeatureEditor(nn.Module):
-  """H: edits F_k by Delta (equation 6).
+  """H: edits F_k by Delta (paper, equation 6 and section 8).
 
   Attributes:
     features: channels of F_k.
     size: height and width of F_k.
     depth: number of residual blocks.
-    delta_features: channels of Delta where it is taken at twice the
-      resolution of F_k (cars: F_11, section 8); a further trained block then
-      halves it first.  None: Delta has the shape of F_k.
-    dtype: compute dtype.
-    axis_name: device axis of the batch statistics.
+    delta_features: None if Delta has the shape of F_k.  Otherwise Delta has
+      twice the height and width of F_k and this number of channels (cars: F_11,
+      paper, section 8), and a residual block with stride 2 first maps it to the
+      shape of F_k.
+    dtype: dtype of the computation.
+    axis_name: device axis over which batch norms average in training.
   """
 
   features: int = 512
@@ -68,7 +70,7 @@ class FeatureEditor(nn.Module):
   axis_name: str | None = None
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__`, for initialisation."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     f_k = (1, self.size, self.size, self.features)
     delta = f_k
     if self.delta_features is not None:
@@ -79,7 +81,16 @@ class FeatureEditor(nn.Module):
   def __call__(
       self, f_k: jax.Array, delta: jax.Array, train: bool = False
   ) -> jax.Array:
-    """F_k (n, h, w, c) and Delta -> F_k' (n, h, w, c)."""
+    """Computes the edited features F_k'.
+
+    Args:
+      f_k: (n, size, size, features).
+      delta: (n, size, size, features), or as `delta_features` says.
+      train: whether batch norms use and record statistics of the batch.
+
+    Returns:
+      An array of the shape of F_k.
+    """
     if self.delta_features is not None:
       delta = IResNetBlock(
           self.features,

@@ -1,8 +1,9 @@
-"""Inception-v3 as FID measures it (spec/reference.md, section 9).
+"""The Inception-v3 with which FID is measured (Heusel et al. 2017).
 
-The network of "pt_inception-2015-12-05", not torchvision's: average pools
-leave out the padding, the last block's pool is a maximum, and the weights are
-others.  Submodules bear the published layer names.
+This is the network of the file "pt_inception-2015-12-05".  It differs from
+torchvision's: average pooling ignores padding, the pooling branch of the last
+block takes the maximum, and the weights differ.  Submodules have the names of
+the published layers.
 """
 
 from typing import Any
@@ -15,7 +16,15 @@ from sfe_jax.models import layers
 
 
 class Unit(nn.Module):
-  """Convolution, batch normalisation and ReLU."""
+  """Convolution without bias, batch norm (epsilon 1e-3) and ReLU.
+
+  Attributes:
+    features: output channels.
+    kernel: height and width of the kernel.
+    stride: stride on both axes.
+    padding: "SAME" or "VALID".
+    dtype: dtype of the computation.
+  """
 
   features: int
   kernel: tuple[int, int] = (1, 1)
@@ -40,26 +49,42 @@ class Unit(nn.Module):
 
 
 class _Block(nn.Module):
-  """What the blocks share; widths are given for `width` 32."""
+  """Base of the blocks.
+
+  Attributes:
+    width: channels of the network's first convolution.  The widths in the code
+      are the published ones, for 32; all are scaled by width / 32.
+    dtype: dtype of the computation.
+  """
 
   width: int = 32
   dtype: Any = jnp.float32
 
-  def unit(self, x, name, features, kernel=(1, 1), stride=1, padding="SAME"):
+  def unit(
+      self,
+      x: jax.Array,
+      name: str,
+      features: int,
+      kernel: tuple[int, int] = (1, 1),
+      stride: int = 1,
+      padding: str = "SAME",
+  ) -> jax.Array:
+    """Applies a `Unit` with `features` scaled by width / 32."""
     features = features * self.width // 32
     return Unit(features, kernel, stride, padding, self.dtype, name=name)(x)
 
-  def shrink(self, x, name, features):
-    """A 3x3 unit of stride 2 without padding."""
+  def shrink(self, x: jax.Array, name: str, features: int) -> jax.Array:
+    """Applies a 3x3 unit with stride 2 and no padding."""
     return self.unit(x, name, features, (3, 3), 2, "VALID")
 
 
 def _average(x: jax.Array) -> jax.Array:
-  """3x3 mean that leaves out the padding."""
+  """3x3 average pooling with stride 1 that ignores the padding."""
   return nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
 
 
 def _max_stride2(x: jax.Array) -> jax.Array:
+  """3x3 maximum pooling with stride 2 and no padding."""
   return nn.max_pool(x, (3, 3), (2, 2))
 
 
@@ -68,7 +93,11 @@ def _concat(*branches: jax.Array) -> jax.Array:
 
 
 class Mixed5(_Block):
-  """Blocks at 35x35: 1x1, 5x5 and double 3x3 branches."""
+  """Block at 35x35 px with branches 1x1, 5x5, double 3x3 and pooling.
+
+  Attributes:
+    pool_features: output channels of the pooling branch, for `width` 32.
+  """
 
   pool_features: int = 64
 
@@ -85,7 +114,7 @@ class Mixed5(_Block):
 
 
 class Mixed6a(_Block):
-  """From 35x35 to 17x17."""
+  """Block that reduces 35x35 to 17x17 px."""
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -97,7 +126,11 @@ class Mixed6a(_Block):
 
 
 class Mixed6(_Block):
-  """Blocks at 17x17: 7x7 convolutions factored into 1x7 and 7x1."""
+  """Block at 17x17 px, with 7x7 convolutions factored into 1x7 and 7x1.
+
+  Attributes:
+    inner: hidden channels of the 7x7 branches, for `width` 32.
+  """
 
   inner: int = 128
 
@@ -117,7 +150,7 @@ class Mixed6(_Block):
 
 
 class Mixed7a(_Block):
-  """From 17x17 to 8x8."""
+  """Block that reduces 17x17 to 8x8 px."""
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -131,7 +164,11 @@ class Mixed7a(_Block):
 
 
 class Mixed7(_Block):
-  """Blocks at 8x8: branches end in parallel 1x3 and 3x1 convolutions."""
+  """Block at 8x8 px whose branches end in parallel 1x3 and 3x1 convolutions.
+
+  Attributes:
+    max_pooled: whether the pooling branch takes the maximum, not the average.
+  """
 
   max_pooled: bool = False
 
@@ -157,26 +194,29 @@ class Mixed7(_Block):
 
 
 class Inception(_Block):
-  """Pool features of the frozen FID network.
+  """Globally pooled features of the frozen FID network.
 
   Attributes:
-    width: channels of the first convolution, 32 in the published network;
-      every other width is in proportion (a multiple of 2).
+    width: channels of the first convolution, an even number; 32 in the
+      published network, and all other widths are proportional.
     dtype: dtype of the convolutions; features are float32.
-    resolution: what images are resized to, 299 for comparable numbers and at
-      least 75.
+    resolution: size in pixels to which images are resized, at least 75.  Only
+      299 gives numbers that can be compared with published ones.
   """
 
   resolution: int = 299
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     shape = (1, self.resolution, self.resolution, 3)
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps (n, h, w, 3) images in [-1, 1], any size, to (n, 64 * width)."""
-    # Official: resize in [0, 1], then 2x - 1; interpolation commutes with it.
+    """Maps images (n, h, w, 3) in [-1, 1] to features (n, 64 * width) float32.
+
+    Images of any size are resized bilinearly without antialiasing.
+    """
     x = layers.resize_bilinear(x, self.resolution)
     x = self.shrink(x, "Conv2d_1a_3x3", 32)
     x = self.unit(x, "Conv2d_2a_3x3", 32, (3, 3), padding="VALID")

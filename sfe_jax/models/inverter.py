@@ -1,4 +1,4 @@
-"""Inverter I: Feature-Style-like backbone and Fuser (paper, 3.2 and 8)."""
+"""Inverter I: backbone I_fse and Fuser (paper, sections 3.2 and 8)."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from sfe_jax.models import layers
 from sfe_jax.models.feature_editor import FeatureFusion
 from sfe_jax.models.iresnet import IResNetTrunk
 
-_POOLED = 3
+_POOLED = 3  # height and width to which the stages' features are pooled
 
 
 class Backbone(nn.Module):
-  """I_fse: image -> (w, F_pred), equation 1.
+  """I_fse: predicts w and F_pred from an image (paper, equation 1).
 
   Attributes: see `Inverter`.
   """
@@ -33,6 +33,7 @@ class Backbone(nn.Module):
   def __call__(
       self, images: jax.Array, train: bool = False
   ) -> tuple[jax.Array, jax.Array]:
+    """See `Inverter.encode`."""
     stages = IResNetTrunk(
         self.depths,
         self.widths,
@@ -48,12 +49,13 @@ class Backbone(nn.Module):
     return w, self._content(stages[2], train)
 
   def _latents(self, stages: list[jax.Array]) -> jax.Array:
+    """w (n, styles, w_dim) without the mean latent, from all stages."""
     pooled = [
         layers.adaptive_avg_pool(x.astype(jnp.float32), _POOLED)
         for x in stages
     ]
     x = jnp.concatenate(pooled, -1)
-    # The official linear layers read C, H, W order.
+    # Official weights expect the flattened order c, h, w.
     x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
     rows = [
         nn.Dense(self.w_dim, name=f"style{i}")(x) for i in range(self.styles)
@@ -61,7 +63,9 @@ class Backbone(nn.Module):
     return jnp.stack(rows, 1)
 
   def _content(self, x: jax.Array, train: bool) -> jax.Array:
-    def norm(x, name):
+    """F_pred from the output of the third stage."""
+
+    def norm(x: jax.Array, name: str) -> jax.Array:
       return layers.BatchNorm(
           axis_name=self.axis_name, dtype=self.dtype, name=name
       )(x, train)
@@ -80,26 +84,26 @@ class Backbone(nn.Module):
 
 
 class Inverter(nn.Module):
-  """I: backbone and Fuser (equations 1-3).
+  """I: backbone and Fuser (paper, equations 1 to 3).
+
+  Collection "buffers" holds `w_avg` (styles, w_dim), the mean latent, which the
+  backbone adds to its prediction.
 
   Attributes:
     styles: rows of w+.
-    w_dim: width of a row.
+    w_dim: length of a row.
     features: channels of F_k.
-    input_size: side of the input images.
-    depths: residual blocks of each backbone stage.
-    widths: channels of each backbone stage.
-    strides: stride of each stage; the third is 1 instead of 2 so that F_pred
-      has a quarter of the input's side (section 8, figure 8b).
-    content_stride: further stride of the feature predictor; the side of F_k is
-      input_size / (product of the first three strides * content_stride).
-    fuser_depth: residual blocks of the Fuser; None trains without Fuser
-      (ablation, table 3): F_k = F_pred.
-    dtype: compute dtype; w is float32.
-    axis_name: device axis of the batch statistics.
-
-  Variables: collection "buffers" holds `w_avg` (styles, w_dim), which the
-  backbone adds to its latents.
+    input_size: height and width of the images.
+    depths: number of residual blocks in each stage of the backbone.
+    widths: channels of each stage.
+    strides: stride of each stage.  The third is 1, not 2 as in IResNet, so that
+      F_pred has a quarter of the image's height and width (paper, figure 8b).
+    content_stride: additional stride of the layers that predict F_pred.  The
+      size of F_k is input_size / (first three strides * content_stride).
+    fuser_depth: number of residual blocks of the Fuser; None means no Fuser,
+      F_k = F_pred (paper, ablation in table 3).
+    dtype: dtype of the computation; w is float32.
+    axis_name: device axis over which batch norms average in training.
   """
 
   styles: int = 18
@@ -116,7 +120,7 @@ class Inverter(nn.Module):
 
   @property
   def feature_size(self) -> int:
-    """Side of F_k."""
+    """Height and width of F_k."""
     a, b, c, _ = self.strides
     return self.input_size // (a * b * c * self.content_stride)
 
@@ -141,7 +145,7 @@ class Inverter(nn.Module):
       )
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__`, for initialisation."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     images = (1, self.input_size, self.input_size, 3)
     f_w = (1, self.feature_size, self.feature_size, self.features)
     return tuple(jax.ShapeDtypeStruct(s, jnp.float32) for s in (images, f_w))
@@ -149,14 +153,22 @@ class Inverter(nn.Module):
   def __call__(
       self, images: jax.Array, f_w: jax.Array, train: bool = False
   ) -> tuple[jax.Array, jax.Array]:
-    """Both parts with a given F_w: (w, F_k)."""
+    """Runs backbone and Fuser with a given F_w; returns (w, F_k).
+
+    The pipeline calls `encode` and `fuse` instead, because F_w depends on w.
+    This method serves initialisation.
+    """
     w, f_pred = self.encode(images, train)
     return w, self.fuse(f_pred, f_w, train)
 
   def encode(
       self, images: jax.Array, train: bool = False
   ) -> tuple[jax.Array, jax.Array]:
-    """Equation 1: images (n, input_size, input_size, 3) in [-1, 1] to latents.
+    """Predicts w and F_pred (paper, equation 1).
+
+    Args:
+      images: (n, input_size, input_size, 3) in [-1, 1].
+      train: whether batch norms use and record statistics of the batch.
 
     Returns:
       w (n, styles, w_dim) float32, the mean latent included, and F_pred
@@ -167,7 +179,16 @@ class Inverter(nn.Module):
   def fuse(
       self, f_pred: jax.Array, f_w: jax.Array, train: bool = False
   ) -> jax.Array:
-    """Equation 2: F_k from F_pred and F_w = G(w)'s features at k."""
+    """Merges F_pred and F_w into F_k (paper, equation 2).
+
+    Args:
+      f_pred: (n, feature_size, feature_size, features).
+      f_w: the generator's F_k for w, same shape.
+      train: whether batch norms use and record statistics of the batch.
+
+    Returns:
+      F_k, same shape.
+    """
     if self.fuser_depth is None:
       return f_pred
     return self.fuser(f_pred, f_w, train)

@@ -1,6 +1,7 @@
-"""IResNet-50, ArcFace's face embedder (reference.md section 4).
+"""IResNet-50 (Duta et al. 2020), ArcFace's face embedder (Deng et al. 2019).
 
-The Inverter's backbone has the same trunk and starts from ArcFace's weights.
+The Inverter's backbone has the same trunk and is initialised with ArcFace's
+weights.
 """
 
 from typing import Any
@@ -12,57 +13,71 @@ import jax.numpy as jnp
 from sfe_jax.models import layers
 
 
-class IResNetBlock(nn.Module):
-  """Basic block: x + BN(conv(PReLU(BN(conv(BN(x)))))).
+class ResidualBlock(nn.Module):
+  """Base of the residual blocks of face networks.
 
   Attributes:
-    features: output width.
-    stride: of the second convolution.
-    downsample: passes x through a strided 1x1 convolution and BN; needed
-      wherever the stride or the width changes.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype.
+    features: output channels.
+    stride: stride of the second convolution and of the shortcut.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation.
   """
 
   features: int
   stride: int = 1
-  downsample: bool = False
   axis_name: str | None = None
   dtype: Any = jnp.float32
 
+  def norm(self, name: str, x: jax.Array, train: bool) -> jax.Array:
+    """Applies a batch norm."""
+    return layers.BatchNorm(
+        axis_name=self.axis_name, dtype=self.dtype, name=name
+    )(x, train)
+
+  def conv(
+      self, name: str, x: jax.Array, kernel_size: int = 3, stride: int = 1
+  ) -> jax.Array:
+    """Applies a convolution without bias to `features` channels."""
+    return layers.conv(
+        self.features, kernel_size, stride, dtype=self.dtype, name=name
+    )(x)
+
+
+class IResNetBlock(ResidualBlock):
+  """Basic block: x + BN(conv(PReLU(BN(conv(BN(x)))))).
+
+  Attributes:
+    features, stride, axis_name, dtype: see `ResidualBlock`.
+    downsample: whether the shortcut is a strided 1x1 convolution with batch
+      norm; required where the stride is not 1 or the number of channels
+      changes.
+  """
+
+  downsample: bool = False
+
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """(n, h, w, c) -> (n, h / stride, w / stride, features)."""
-
-    def norm(name, x):
-      return layers.BatchNorm(
-          axis_name=self.axis_name, dtype=self.dtype, name=name
-      )(x, train)
-
-    def conv(name, x, kernel_size=3, stride=1):
-      return layers.conv(
-          self.features, kernel_size, stride, dtype=self.dtype, name=name
-      )(x)
-
-    y = norm("bn1", x)
-    y = norm("bn2", conv("conv1", y))
+    """Maps (n, h, w, c) to (n, h / stride, w / stride, features)."""
+    y = self.norm("bn1", x, train)
+    y = self.norm("bn2", self.conv("conv1", y), train)
     y = layers.PReLU(name="prelu")(y)
-    y = norm("bn3", conv("conv2", y, stride=self.stride))
+    y = self.conv("conv2", y, stride=self.stride)
+    y = self.norm("bn3", y, train)
     if self.downsample:
-      x = conv("downsample_conv", x, 1, self.stride)
-      x = norm("downsample_bn", x)
+      x = self.conv("downsample_conv", x, 1, self.stride)
+      x = self.norm("downsample_bn", x, train)
     return x + y
 
 
 class IResNetTrunk(nn.Module):
-  """Stem and stages of basic blocks.
+  """First layer and stages of basic blocks.
 
   Attributes:
-    depths: blocks per stage.
-    widths: features per stage; the stem has the first.
-    strides: stride of each stage's first block.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype.
+    depths: number of blocks in each stage.
+    widths: channels of each stage; the first layer has the first width.
+    strides: stride of the first block of each stage.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation.
   """
 
   depths: tuple[int, ...] = (3, 4, 14, 3)
@@ -73,7 +88,7 @@ class IResNetTrunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> list[jax.Array]:
-    """(n, h, w, 3) in [-1, 1] -> the output of every stage, in order."""
+    """Maps images (n, h, w, 3) in [-1, 1] to the outputs of all stages."""
     x = layers.conv(self.widths[0], dtype=self.dtype, name="stem_conv")(x)
     x = layers.BatchNorm(
         axis_name=self.axis_name, dtype=self.dtype, name="stem_bn"
@@ -96,13 +111,13 @@ class IResNetTrunk(nn.Module):
 
 
 class EmbeddingHead(nn.Module):
-  """Trunk output to embedding: BN, flatten, linear, BN.
+  """Embedding from the trunk's output: BN, flatten, linear, BN.
 
   Attributes:
     features: length of the embedding.
-    affine: the last batch norm learns a scale and a bias.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype; the embedding is float32.
+    affine: whether the last batch norm has a learned scale and bias.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation; the embedding is float32.
   """
 
   features: int
@@ -112,12 +127,12 @@ class EmbeddingHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """(n, h, w, c) -> (n, features) float32."""
+    """Maps (n, h, w, c) to (n, features) float32."""
     n, _, _, _ = x.shape
     x = layers.BatchNorm(
         axis_name=self.axis_name, dtype=self.dtype, name="input_bn"
     )(x, train)
-    # Official linear weights expect the order C, H, W.
+    # Official weights expect the flattened order c, h, w.
     x = x.transpose(0, 3, 1, 2).reshape(n, -1)
     x = nn.Dense(self.features, dtype=self.dtype, name="linear")(x)
     return layers.BatchNorm(
@@ -126,10 +141,15 @@ class EmbeddingHead(nn.Module):
 
 
 def check_size(images: jax.Array, size: int, what: str) -> None:
-  """Refuses images that are not `size` x `size` RGB.
+  """Checks the shape of a network's images.
+
+  Args:
+    images: must be (n, size, size, 3).
+    size: height and width that the network takes.
+    what: name of the network, for the message.
 
   Raises:
-    ValueError: names the shape needed and the one received.
+    ValueError: the images have another shape.
   """
   if images.ndim != 4 or images.shape[1:] != (size, size, 3):
     raise ValueError(
@@ -139,16 +159,16 @@ def check_size(images: jax.Array, size: int, what: str) -> None:
 
 
 class IResNet(nn.Module):
-  """Face embedder: trunk, BN, flatten, linear, BN; not normalised.
+  """Face embedder; embeddings are not normalised.
 
   Attributes:
-    depths: blocks per stage.
-    widths: features per stage; the stem has the first.
-    strides: stride of each stage's first block.
+    depths: number of blocks in each stage.
+    widths: channels of each stage; the first layer has the first width.
+    strides: stride of the first block of each stage.
     embedding: length of the embedding.
-    input_size: side of the square input images.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype; embeddings are float32.
+    input_size: height and width of the images.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation; embeddings are float32.
   """
 
   depths: tuple[int, ...] = (3, 4, 14, 3)
@@ -160,13 +180,20 @@ class IResNet(nn.Module):
   dtype: Any = jnp.float32
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__` for one image."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     shape = (1, self.input_size, self.input_size, 3)
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-    """(n, size, size, 3) in [-1, 1] -> (n, embedding) float32."""
+    """Maps images (n, input_size, input_size, 3) in [-1, 1] to embeddings.
+
+    Returns:
+      (n, embedding) float32.
+
+    Raises:
+      ValueError: the images have another shape.
+    """
     check_size(images, self.input_size, "IResNet")
     x = IResNetTrunk(
         self.depths,

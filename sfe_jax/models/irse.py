@@ -1,7 +1,7 @@
-"""IR and IR-SE face networks (reference.md sections 3 and 7).
+"""IR and IR-SE face networks (Deng et al. 2019; Hu et al. 2018).
 
-The trunk of e4e, and the embedders that measure identity: ArcFace's IR-SE50
-in the loss, CurricularFace's IR-101 in the metrics.
+They are the trunk of e4e and the face embedders that measure identity:
+ArcFace's IR-SE50 in the loss, CurricularFace's IR-101 in the metrics.
 """
 
 from typing import Any
@@ -11,19 +11,23 @@ import jax
 import jax.numpy as jnp
 
 from sfe_jax.models import layers
-from sfe_jax.models.iresnet import EmbeddingHead, check_size
+from sfe_jax.models.iresnet import EmbeddingHead, ResidualBlock, check_size
 
 _SE_REDUCTION = 16
 
 
 class SqueezeExcite(nn.Module):
-  """Weighs every channel by a function of all channel means."""
+  """Multiplies each channel by a factor computed from all channel means.
+
+  Attributes:
+    dtype: dtype of the computation.
+  """
 
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """(n, h, w, c) -> the same shape."""
+    """Maps (n, h, w, c) to the same shape."""
     c = x.shape[-1]
     y = jnp.mean(x, axis=(1, 2))
     y = nn.Dense(
@@ -36,61 +40,45 @@ class SqueezeExcite(nn.Module):
     return x * nn.sigmoid(y)[:, None, None]
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(ResidualBlock):
   """Residual block of IR and IR-SE networks.
 
-  The shortcut subsamples x, through a convolution where the width changes.
+  The shortcut is a strided 1x1 convolution with batch norm where the number of
+  channels changes; elsewhere it takes every `stride`-th row and column.
 
   Attributes:
-    features: output width.
-    stride: of the second convolution.
-    squeeze_excite: IR-SE rather than IR.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype.
+    features, stride, axis_name, dtype: see `ResidualBlock`.
+    squeeze_excite: True for IR-SE, False for IR.
   """
 
-  features: int
-  stride: int = 1
   squeeze_excite: bool = True
-  axis_name: str | None = None
-  dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """(n, h, w, c) -> (n, h / stride, w / stride, features)."""
-
-    def norm(name, x):
-      return layers.BatchNorm(
-          axis_name=self.axis_name, dtype=self.dtype, name=name
-      )(x, train)
-
-    def conv(name, x, kernel_size=3, stride=1):
-      return layers.conv(
-          self.features, kernel_size, stride, dtype=self.dtype, name=name
-      )(x)
-
-    y = conv("conv1", norm("bn1", x))
+    """Maps (n, h, w, c) to (n, h / stride, w / stride, features)."""
+    y = self.conv("conv1", self.norm("bn1", x, train))
     y = layers.PReLU(name="prelu")(y)
-    y = norm("bn2", conv("conv2", y, stride=self.stride))
+    y = self.conv("conv2", y, stride=self.stride)
+    y = self.norm("bn2", y, train)
     if self.squeeze_excite:
       y = SqueezeExcite(dtype=self.dtype, name="se")(y)
     if x.shape[-1] == self.features:
       x = x[:, :: self.stride, :: self.stride]
     else:
-      x = conv("shortcut_conv", x, 1, self.stride)
-      x = norm("shortcut_bn", x)
+      x = self.conv("shortcut_conv", x, 1, self.stride)
+      x = self.norm("shortcut_bn", x, train)
     return x + y
 
 
 class IRTrunk(nn.Module):
-  """Stem and stages of bottlenecks, each stage halving the resolution.
+  """First layer and stages of bottlenecks; each stage halves the resolution.
 
   Attributes:
-    depths: blocks per stage.
-    widths: features per stage; the stem has the first.
-    squeeze_excite: IR-SE rather than IR.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype.
+    depths: number of blocks in each stage.
+    widths: channels of each stage; the first layer has the first width.
+    squeeze_excite: True for IR-SE, False for IR.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation.
   """
 
   depths: tuple[int, ...] = (3, 4, 14, 3)
@@ -101,7 +89,7 @@ class IRTrunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> list[jax.Array]:
-    """(n, h, w, 3) in [-1, 1] -> the output of every stage, in order."""
+    """Maps images (n, h, w, 3) in [-1, 1] to the outputs of all stages."""
     x = layers.conv(self.widths[0], dtype=self.dtype, name="stem_conv")(x)
     x = layers.BatchNorm(
         axis_name=self.axis_name, dtype=self.dtype, name="stem_bn"
@@ -113,7 +101,7 @@ class IRTrunk(nn.Module):
         x = Bottleneck(
             width,
             2 if j == 0 else 1,
-            self.squeeze_excite,
+            squeeze_excite=self.squeeze_excite,
             axis_name=self.axis_name,
             dtype=self.dtype,
             name=f"block{block}",
@@ -124,20 +112,20 @@ class IRTrunk(nn.Module):
 
 
 class ArcFace(nn.Module):
-  """Face embedder on the IR trunk; embeddings have unit length.
+  """Face embedder on the IR or IR-SE trunk; embeddings have unit norm.
 
-  The defaults are ArcFace's IR-SE50; CurricularFace's IR-101 has depths
-  (3, 13, 30, 3), no squeeze-excite and no affine output.
+  The defaults are those of ArcFace's IR-SE50.  CurricularFace's IR-101 has
+  depths (3, 13, 30, 3), no squeeze-excite and no affine output.
 
   Attributes:
-    depths: blocks per stage.
-    widths: features per stage; the stem has the first.
-    squeeze_excite: IR-SE rather than IR.
-    output_affine: the last batch norm learns a scale and a bias.
+    depths: number of blocks in each stage.
+    widths: channels of each stage; the first layer has the first width.
+    squeeze_excite: True for IR-SE, False for IR.
+    output_affine: whether the last batch norm has a learned scale and bias.
     embedding: length of the embedding.
-    input_size: side of the square input images.
-    axis_name: device axis of the batch norms in training.
-    dtype: compute dtype; embeddings are float32.
+    input_size: height and width of the images.
+    axis_name: device axis over which batch norms average in training.
+    dtype: dtype of the computation; embeddings are float32.
   """
 
   depths: tuple[int, ...] = (3, 4, 14, 3)
@@ -150,13 +138,20 @@ class ArcFace(nn.Module):
   dtype: Any = jnp.float32
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__` for one image."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     shape = (1, self.input_size, self.input_size, 3)
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-    """(n, size, size, 3) in [-1, 1] -> (n, embedding) float32, unit length."""
+    """Maps images (n, input_size, input_size, 3) in [-1, 1] to embeddings.
+
+    Returns:
+      (n, embedding) float32 of unit norm.
+
+    Raises:
+      ValueError: the images have another shape.
+    """
     check_size(images, self.input_size, "ArcFace")
     x = IRTrunk(
         self.depths,
@@ -177,17 +172,20 @@ class ArcFace(nn.Module):
 
 
 def identity_crop(images: jax.Array, size: int = 112) -> jax.Array:
-  """The face of an aligned image, as the identity loss sees it (section 7).
+  """Crops the face of aligned images, as the identity loss does.
+
+  The crop takes rows 35 to 222 and columns 32 to 219 (docs/numerics.md);
+  adaptive average pooling reduces it.
 
   Args:
     images: (n, 256, 256, 3).
-    size: side of the result, averaged down from 188 pixels.
+    size: height and width of the result.
 
   Returns:
     (n, size, size, 3) in the range of `images`.
 
   Raises:
-    ValueError: the crop is defined on 256 pixels only.
+    ValueError: the images have another size, for which the crop is not defined.
   """
   check_size(images, 256, "identity_crop")
   return layers.adaptive_avg_pool(images[:, 35:223, 32:220], size)

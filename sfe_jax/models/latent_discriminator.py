@@ -1,4 +1,4 @@
-"""The discriminator of latents that e4e is trained against."""
+"""The latent discriminator in the training of e4e (Tov et al. 2021)."""
 
 import flax.linen as nn
 import jax
@@ -8,26 +8,25 @@ from sfe_jax.models import layers
 
 
 class LatentDiscriminator(nn.Module):
-  """Tells mapped z from rows of an encoder's w+ (Tov et al. 2021).
+  """Distinguishes w = mapping(z) from rows of w+ that an encoder predicts.
 
   Attributes:
-    w_dim: width of a latent.
-    widths: of the hidden layers.
+    w_dim: length of a latent.
+    widths: features of the hidden layers.
   """
 
   w_dim: int
   widths: tuple[int, ...] = (512, 512, 512, 512)
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """One latent."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     return (jax.ShapeDtypeStruct((1, self.w_dim), jnp.float32),)
 
   @nn.compact
   def __call__(self, w: jax.Array, parts: int = 1) -> jax.Array:
-    """(n, w_dim) -> logits (n,), high for mapped z.
+    """Maps latents (n, w_dim) to logits (n,), high for mapping(z).
 
-    `parts` is of no account, unlike `Discriminator`'s: no latent's logit
-    depends on the others.
+    `parts` has no effect; it exists because `Discriminator` has it.
     """
     del parts
     for i, width in enumerate(self.widths):

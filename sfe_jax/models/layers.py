@@ -1,8 +1,8 @@
-"""Layers and tensor operations shared by several networks.
+"""Layers and tensor operations that several networks use.
 
-Images and features are NHWC; kernels HWIO; linear kernels (in, out).  Every
-operation states the padding and resampling rule it follows, because PyTorch's
-defaults (which the official weights were trained with) are not JAX's.
+Images and features are NHWC, convolution kernels HWIO, linear kernels (in,
+out).  Padding and resampling follow PyTorch's defaults, with which the official
+weights were trained; docs/numerics.md says where JAX's differ.
 """
 
 import math
@@ -19,17 +19,17 @@ _TORCH_NORM_MOMENTUM = 0.1
 
 
 def to_float(images: jax.Array) -> jax.Array:
-  """uint8 [0, 255] -> float32 [-1, 1]."""
+  """Converts uint8 images in [0, 255] to float32 images in [-1, 1]."""
   return images.astype(jnp.float32) / 127.5 - 1.0
 
 
 def leaky_relu(x: jax.Array, slope: float = 0.2) -> jax.Array:
-  """Leaky ReLU; StyleGAN2 uses slope 0.2."""
+  """Leaky ReLU; the default slope is StyleGAN2's."""
   return jnp.where(x >= 0, x, x * slope)
 
 
 def scaled_leaky_relu(x: jax.Array) -> jax.Array:
-  """sqrt(2) * lrelu(x), StyleGAN2's variance-preserving activation."""
+  """StyleGAN2's activation: leaky ReLU of slope 0.2, times sqrt(2)."""
   return leaky_relu(x) * SQRT2
 
 
@@ -39,12 +39,12 @@ def clamp(x: jax.Array, limit: float | None) -> jax.Array:
 
 
 def pixel_norm(x: jax.Array, axis: int = -1) -> jax.Array:
-  """Scales `x` to unit mean square over `axis` (StyleGAN2, epsilon 1e-8)."""
+  """Divides `x` by sqrt(mean(x^2) + 1e-8) over `axis`."""
   return x * lax.rsqrt(jnp.mean(x * x, axis=axis, keepdims=True) + 1e-8)
 
 
 def l2_normalize(x: jax.Array) -> jax.Array:
-  """Scales `x` to unit Euclidean norm over its last axis."""
+  """Divides `x` by its Euclidean norm over the last axis; 0 gives NaN."""
   return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
@@ -57,9 +57,10 @@ def conv(
     dtype: Any = jnp.float32,
     name: str | None = None,
 ) -> nn.Conv:
-  """A square convolution padded like PyTorch's `padding=kernel_size // 2`.
+  """Square convolution with PyTorch's `padding=kernel_size // 2`.
 
-  Flax's "SAME" pads asymmetrically under a stride, so padding is explicit.
+  Flax's padding "SAME" is asymmetric if there is a stride, so the padding is
+  given in numbers.
   """
   pad = kernel_size // 2
   return nn.Conv(
@@ -76,15 +77,16 @@ def conv(
 class BatchNorm(nn.Module):
   """Batch normalisation with PyTorch's running statistics.
 
-  Differs from `nn.BatchNorm` in one number: the running variance takes the
-  unbiased batch variance, n / (n - 1), as the official weights did.  Statistics
-  and normalisation are float32 whatever `dtype` is.
+  Unlike in `nn.BatchNorm`, the running variance is that of the unbiased batch
+  variance, which is n / (n - 1) times the biased one.  Statistics and
+  normalisation are computed in float32.
 
   Attributes:
     epsilon: added to the variance.
-    axis_name: device axis over which training statistics are averaged.
-    dtype: dtype of the result.
-    affine: learns a scale and a bias per channel.
+    axis_name: device axis over which training statistics are averaged; None on
+      one device.
+    dtype: dtype of the output.
+    affine: whether there are a learned scale and bias per channel.
   """
 
   epsilon: float = 1e-5
@@ -94,9 +96,19 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """Normalises (..., c) over all leading axes."""
+    """Normalises each channel of (..., c) over all other axes.
+
+    Args:
+      x: (..., c).
+      train: whether to use the statistics of the batch and update the running
+        ones in collection "batch_stats", or to use the running ones.
+
+    Returns:
+      An array of the shape of x.
+    """
     c = x.shape[-1]
-    scale, bias = 1.0, 0.0
+    scale: jax.Array | float = 1.0
+    bias: jax.Array | float = 0.0
     if self.affine:
       scale = self.param("scale", nn.initializers.ones, (c,))
       bias = self.param("bias", nn.initializers.zeros, (c,))
@@ -110,7 +122,7 @@ class BatchNorm(nn.Module):
       if self.axis_name is not None and not self.is_initializing():
         mean = lax.pmean(mean, self.axis_name)
         count *= lax.axis_size(self.axis_name)
-      # Two passes: E[x^2] - E[x]^2 loses digits when the mean is large.
+      # E[x^2] - E[x]^2 would be inaccurate where the mean is large.
       var = jnp.mean(jnp.square(x32 - mean), axes)
       if self.axis_name is not None and not self.is_initializing():
         var = lax.pmean(var, self.axis_name)
@@ -127,7 +139,7 @@ class BatchNorm(nn.Module):
 
 
 class PReLU(nn.Module):
-  """Leaky ReLU with one learned slope per channel (PyTorch's PReLU(c))."""
+  """Leaky ReLU with one learned slope per channel, initially 0.25."""
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -140,13 +152,13 @@ class PReLU(nn.Module):
 class EqualLinear(nn.Module):
   """Linear layer with equalised learning rate (Karras et al. 2018).
 
-  Weights are stored at unit variance (divided by `lr_mul`) and scaled at run
-  time: y = x @ (kernel * lr_mul / sqrt(in)) + bias * lr_mul.
+  y = x @ (kernel * lr_mul / sqrt(in)) + bias * lr_mul.  The initial kernel has
+  standard deviation 1 / lr_mul.
 
   Attributes:
-    features: output width.
-    lr_mul: learning-rate multiplier.
-    bias_init: initial value of the effective bias.
+    features: output features.
+    lr_mul: learning rate multiplier.
+    bias_init: initial value of bias * lr_mul.
   """
 
   features: int
@@ -166,97 +178,25 @@ class EqualLinear(nn.Module):
         nn.initializers.constant(self.bias_init / self.lr_mul),
         (self.features,),
     )
-    # Small products that scale whole feature maps: always full float32.
+    # The results scale whole feature maps, so the product is never rounded to
+    # fewer bits than float32.
     kernel = kernel * (self.lr_mul / math.sqrt(d))
     return jnp.matmul(x, kernel, precision="highest") + bias * self.lr_mul
-
-
-def _shifted_fir(x: jax.Array, axis: int, stride: int) -> jax.Array:
-  """Correlates with [1, 3, 3, 1] / 8 along `axis`, no padding."""
-  # Shifted adds: 10x faster than a depthwise convolution on CPUs, and fused.
-  n = x.shape[axis] - 3
-  taps = [
-      lax.slice_in_dim(x, i, i + n, stride, axis) for i in range(4)
-  ]
-  return (taps[0] + taps[3]) * 0.125 + (taps[1] + taps[2]) * 0.375
-
-
-def fir_filter(
-    x: jax.Array, padding: tuple[int, int], gain: float = 1.0, stride: int = 1
-) -> jax.Array:
-  """StyleGAN2's low-pass filter [1,3,3,1] x [1,3,3,1] / 64.
-
-  Args:
-    x: (n, h, w, c).
-    padding: zeros before and after both spatial axes.
-    gain: multiplies the result; 4 after zero-insertion upsampling.
-    stride: keeps every `stride`-th output position.
-
-  Returns:
-    (n, (h + sum(padding) - 3) / stride, ..., c), in the dtype of `x`.
-  """
-  x = jnp.pad(x, ((0, 0), padding, padding, (0, 0)))
-  x = _shifted_fir(_shifted_fir(x, 1, stride), 2, stride)
-  return x if gain == 1.0 else x * gain
-
-
-def upsample2x(x: jax.Array) -> jax.Array:
-  """Doubles (n, h, w, c) with the same filter (zeros outside the image).
-
-  The polyphase form of zero insertion, padding (2, 1) and the filter times 4.
-  """
-  for axis in (1, 2):
-    size = x.shape[axis]
-    pad = [(0, 0)] * x.ndim
-    pad[axis] = (1, 1)
-    padded = jnp.pad(x, pad)
-    before = lax.slice_in_dim(padded, 0, size, 1, axis)
-    after = lax.slice_in_dim(padded, 2, size + 2, 1, axis)
-    even, odd = 0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after
-    shape = list(x.shape)
-    shape[axis] = 2 * size
-    x = jnp.stack([even, odd], axis + 1).reshape(shape)
-  return x
-
-
-def transposed_conv2x(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Transposed 3x3 convolution, stride 2, no padding: (2h + 1, 2w + 1) out.
-
-  out[2i + kh] += x[i] @ kernel[kh].  Written as nine matrix products, one per
-  tap, gathered by output parity: XLA's dilated convolution multiplies zeros
-  and its weight gradient is 20 times slower on CPUs.
-  """
-  n, h, w, _ = x.shape
-  first, last = (0, 1), (1, 0)
-
-  def tap(i, j, rows, cols):
-    y = jnp.einsum("nhwi,io->nhwo", x, kernel[i, j])
-    return jnp.pad(y, ((0, 0), rows, cols, (0, 0)))
-
-  even_even = (
-      tap(0, 0, first, first)
-      + tap(2, 0, last, first)
-      + tap(0, 2, first, last)
-      + tap(2, 2, last, last)
-  )
-  even_odd = tap(0, 1, first, first) + tap(2, 1, last, first)
-  odd_even = tap(1, 0, first, first) + tap(1, 2, first, last)
-  odd_odd = tap(1, 1, first, first)
-  rows = [
-      jnp.stack([even_even, even_odd], 3),
-      jnp.stack([odd_even, odd_odd], 3),
-  ]
-  y = jnp.stack(rows, 2).reshape(n, 2 * h + 2, 2 * w + 2, -1)
-  return y[:, :-1, :-1]
 
 
 def resize_bilinear(
     x: jax.Array, size: int, align_corners: bool = False
 ) -> jax.Array:
-  """PyTorch's bilinear resize of (n, h, w, c) to (n, size, size, c).
+  """PyTorch's bilinear resize without antialiasing.
 
-  No antialiasing when shrinking.  `align_corners` maps the centres of the
-  corner pixels onto each other.
+  Args:
+    x: (n, h, w, c).
+    size: height and width of the result.
+    align_corners: whether the centres of the corner pixels of input and output
+      coincide, instead of the outer edges.
+
+  Returns:
+    (n, size, size, c).
   """
   n, h, w, c = x.shape
   shape = (n, size, size, c)
@@ -275,7 +215,7 @@ def resize_bilinear(
 
 
 def _pool_matrix(size: int, out: int) -> np.ndarray:
-  """(out, size) averaging matrix of PyTorch's adaptive pooling."""
+  """Matrix (out, size) that averages an axis as in `adaptive_avg_pool`."""
   matrix = np.zeros((out, size), np.float32)
   for i in range(out):
     start, end = i * size // out, -(-(i + 1) * size // out)
@@ -284,9 +224,10 @@ def _pool_matrix(size: int, out: int) -> np.ndarray:
 
 
 def adaptive_avg_pool(x: jax.Array, out: int) -> jax.Array:
-  """Averages (n, h, w, c) over PyTorch's overlapping bins: (n, out, out, c).
+  """PyTorch's adaptive average pooling of (n, h, w, c) to (n, out, out, c).
 
-  Bin i covers floor(i * h / out) .. ceil((i + 1) * h / out).
+  Output row i is the mean of input rows floor(i * h / out) to
+  ceil((i + 1) * h / out) - 1; columns likewise.
   """
   _, h, w, _ = x.shape
   rows, cols = _pool_matrix(h, out), _pool_matrix(w, out)

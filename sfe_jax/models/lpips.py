@@ -1,9 +1,9 @@
-"""LPIPS 0.1: the perceptual distance of Zhang et al. (2018).
+"""LPIPS, version 0.1: the perceptual distance of Zhang et al. (2018).
 
-VGG16 is the training loss, AlexNet the reported metric
-(spec/reference.md, section 7).
+The training loss uses VGG16, the reported metric AlexNet.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +13,15 @@ import jax.numpy as jnp
 
 from sfe_jax.models import layers
 
-# Mean and standard deviation of ImageNet's RGB in [0, 1], (.485, .456, .406)
-# and (.229, .224, .225), carried to [-1, 1] and rounded by LPIPS itself.
+# Mean and standard deviation of ImageNet's RGB values, (.485, .456, .406) and
+# (.229, .224, .225) for [0, 1], converted to [-1, 1] and rounded as LPIPS does.
 _MEAN = (-0.030, -0.088, -0.188)
 _STD = (0.458, 0.448, 0.450)
 
-# Per stage: width in multiples of the first, number of convolutions.
+# For each stage: multiple of the first width, number of convolutions.
 _VGG16 = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
-# Per layer: width, kernel, stride, padding, whether a max-pool comes first.
+# For each layer: multiple of the first width, kernel size, stride, padding,
+# whether max pooling precedes it.
 _ALEXNET = (
     (1, 11, 4, 2, False),
     (3, 5, 1, 2, True),
@@ -28,12 +29,17 @@ _ALEXNET = (
     (4, 3, 1, 1, False),
     (4, 3, 1, 1, False),
 )
-# Below it the last feature map is empty.
+# Smallest image size for which the last feature map is not empty.
 _SMALLEST = {"vgg": 16, "alex": 31}
 
 
 class VGG16Trunk(nn.Module):
-  """VGG16's convolutions; returns relu1_2, 2_2, 3_3, 4_3 and 5_3."""
+  """VGG16's convolutions; returns relu1_2, 2_2, 3_3, 4_3 and 5_3.
+
+  Attributes:
+    width: channels of the first convolution.
+    dtype: dtype of the computation.
+  """
 
   width: int = 64
   dtype: Any = jnp.float32
@@ -58,7 +64,12 @@ class VGG16Trunk(nn.Module):
 
 
 class AlexNetTrunk(nn.Module):
-  """AlexNet's convolutions (torchvision's widths); returns all five ReLUs."""
+  """AlexNet's convolutions as in torchvision; returns all five ReLU outputs.
+
+  Attributes:
+    width: channels of the first convolution.
+    dtype: dtype of the computation.
+  """
 
   width: int = 64
   dtype: Any = jnp.float32
@@ -87,10 +98,10 @@ _TRUNKS = {"vgg": VGG16Trunk, "alex": AlexNetTrunk}
 
 
 def _unit_channels(x: jax.Array) -> jax.Array:
-  """Divides (n, h, w, c) by the norm over c plus 1e-10, in float32."""
+  """Divides (n, h, w, c) by (norm over c + 1e-10), in float32."""
   x = x.astype(jnp.float32)
-  # Where every channel is off the gradient is NaN, but `nn.relu` below selects
-  # instead of multiplying and passes 0 on.
+  # Where all channels are zero, the gradient of the norm is NaN.  It does not
+  # spread: the gradient of the `nn.relu` that made x selects 0 there.
   norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
   return x / (norm + 1e-10)
 
@@ -98,11 +109,11 @@ def _unit_channels(x: jax.Array) -> jax.Array:
 class LPIPS(nn.Module):
   """Learned perceptual distance between images.
 
-  To compare several images with one target, call `features` once on each and
-  `compare` on the pairs.
+  To compare several images with one target, call `features` once for each image
+  and `compare` for each pair.
 
-  Images must be in [-1, 1]: [0, 1] gives plausible but wrong distances, and
-  compiled code cannot check values.
+  Images must be in [-1, 1].  Images in [0, 1] give plausible but wrong
+  distances, and compiled code cannot check values.
 
   Attributes:
     net: "vgg" or "alex".
@@ -120,21 +131,25 @@ class LPIPS(nn.Module):
           f"LPIPS net must be one of {sorted(_TRUNKS)}, got {self.net!r}"
       )
     self.trunk = _TRUNKS[self.net](self.width, self.dtype)
-    # Learned weights are not negative, so random ones are not either.
+    # Published weights are not negative, so random ones are not either.
     self.lin = [
         nn.Dense(1, use_bias=False, kernel_init=nn.initializers.uniform(1.0))
         for _ in range(5)
     ]
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     return image, image
 
   def features(self, x: jax.Array) -> tuple[jax.Array, ...]:
-    """Feature maps of (n, h, w, 3) images in [-1, 1].
+    """Computes the feature maps that `compare` takes.
+
+    Args:
+      x: images (n, h, w, 3) in [-1, 1].
 
     Returns:
-      Five (n, h', w', c) float32 maps of unit norm over their channels.
+      Five maps (n, h', w', c) float32 with unit norm over the channels.
 
     Raises:
       ValueError: the images are not RGB or too small for the trunk.
@@ -142,8 +157,8 @@ class LPIPS(nn.Module):
     smallest = _SMALLEST[self.net]
     if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < smallest:
       raise ValueError(
-          f"LPIPS ({self.net}) takes (n, h, w, 3) images of at least"
-          f" {smallest} pixels a side, got shape {x.shape}"
+          f"LPIPS ({self.net}) takes images (n, h, w, 3) with h and w of at"
+          f" least {smallest}, got shape {x.shape}"
       )
     x = (x - jnp.array(_MEAN, x.dtype)) / jnp.array(_STD, x.dtype)
     return tuple(_unit_channels(tap) for tap in self.trunk(x))
@@ -151,14 +166,15 @@ class LPIPS(nn.Module):
   def compare(
       self, x: Sequence[jax.Array], y: Sequence[jax.Array]
   ) -> jax.Array:
-    """(n,) distances between two results of `features`."""
-    # The spatial mean commutes with the linear layer and comes first: the
-    # layer then sees (n, c).
-    return sum(
+    """Distances (n,) float32 between two results of `features`."""
+    # Spatial mean and linear layer commute; the mean comes first because it
+    # makes the layer's input small.
+    distances = [
         lin(jnp.mean(jnp.square(a - b), (1, 2)))[:, 0]
-        for lin, a, b in zip(self.lin, x, y)
-    )
+        for lin, a, b in zip(self.lin, x, y, strict=True)
+    ]
+    return functools.reduce(jnp.add, distances)
 
   def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-    """(n,) float32 distances between (n, h, w, 3) images in [-1, 1]."""
+    """Distances (n,) float32 between images (n, h, w, 3) in [-1, 1]."""
     return self.compare(self.features(x), self.features(y))

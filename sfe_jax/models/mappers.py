@@ -1,8 +1,9 @@
-"""The two networks that predict an edit: StyleCLIP's and DeltaEdit's mappers.
+"""Networks that predict an edit: StyleCLIP's and DeltaEdit's mappers.
 
-Both are stacks of four equalised linear layers (reference section 6).  Their
-offsets are added to float32 latents, so they always compute in float32 and
-`dtype` is that of the result.
+StyleCLIP: Patashnik et al. 2021, section 5.  DeltaEdit: Lyu et al. 2023.  Both
+consist of stacks of four equalised linear layers.  They compute in float32,
+because their outputs are added to float32 latents; `dtype` is the dtype of the
+output only.
 """
 
 import math
@@ -24,8 +25,11 @@ _LR_MUL = 0.01
 class _TokenBiasLinear(nn.Module):
   """Equalised linear layer that adds bias[t] to all channels of token t.
 
-  Not a choice of ours: the official GPU kernel takes axis 1 for the channels,
-  and DeltaEdit's weights were trained with it.
+  DeltaEdit's weights were trained with a GPU kernel that takes axis 1 for the
+  channel axis (docs/numerics.md), so the layer reproduces this.
+
+  Attributes:
+    features: output features.
   """
 
   features: int
@@ -44,7 +48,13 @@ class _TokenBiasLinear(nn.Module):
 class _Mapping(nn.Module):
   """Pixel norm over axis 1, then four linear layers with leaky ReLUs.
 
-  Axis 1 holds the rows of (n, rows, d) input and the channels of (n, d).
+  Axis 1 is the row axis of an input (n, rows, d), but the channel axis of an
+  input (n, d); the official networks were trained so (docs/numerics.md).
+
+  Attributes:
+    features: output features of every layer.
+    normalize: whether to apply the pixel norm.
+    token_bias: whether the layers are `_TokenBiasLinear`.
   """
 
   features: int
@@ -56,6 +66,7 @@ class _Mapping(nn.Module):
     if self.normalize:
       x = layers.pixel_norm(x, axis=1)
     for i in range(_DEPTH):
+      linear: nn.Module
       if self.token_bias:
         linear = _TokenBiasLinear(self.features, name=f"linear{i}")
       else:
@@ -67,12 +78,13 @@ class _Mapping(nn.Module):
 
 
 class LevelsMapper(nn.Module):
-  """StyleCLIP's mapper: the w+ offset of one text prompt, at strength 1.
+  """StyleCLIP's mapper: the offset of w+ for one text prompt, at strength 1.
 
   Attributes:
-    w_dim: latent width.
-    levels: those of `LEVELS` the network has; rows of the others stay put.
-    dtype: dtype of the result.
+    w_dim: length of a latent.
+    levels: the members of `LEVELS` that the network has; the offset is zero for
+      the rows of the others.
+    dtype: dtype of the offset.
   """
 
   w_dim: int = 512
@@ -81,7 +93,7 @@ class LevelsMapper(nn.Module):
 
   @nn.compact
   def __call__(self, w_plus: jax.Array) -> jax.Array:
-    """Maps latents (n, styles, w_dim) to offsets of the same shape."""
+    """Maps w+ (n, styles, w_dim) to offsets of the same shape."""
     offsets = []
     for level in LEVELS:
       rows = w_plus[:, _ROWS[level]]
@@ -92,21 +104,21 @@ class LevelsMapper(nn.Module):
     return jnp.concatenate(offsets, 1).astype(self.dtype)
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__` at 1024 px, batch 1."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1, 1024 px."""
     return (jax.ShapeDtypeStruct((1, 18, self.w_dim), jnp.float32),)
 
 
 class DeltaMapper(nn.Module):
   """DeltaEdit's mapper: the style offset for a change of CLIP features.
 
-  The style vector is split as 3 coarse and 4 medium tokens and one fine rest.
-  Every sample is mapped as a batch of one, as the official network was run.
+  The style vector is divided into 3 coarse tokens, 4 medium tokens and a fine
+  rest.  Each sample is mapped independently, as if it were a batch of one.
 
   Attributes:
     token_width: channels of a coarse or medium token.
-    fine_width: channels of the rest.
-    clip_width: width of image features and text direction together.
-    dtype: dtype of the result.
+    fine_width: channels of the fine rest.
+    clip_width: length of CLIP image features and text direction together.
+    dtype: dtype of the offset.
   """
 
   token_width: int = 512
@@ -116,12 +128,16 @@ class DeltaMapper(nn.Module):
 
   @nn.compact
   def __call__(self, style: jax.Array, clip: jax.Array) -> jax.Array:
-    """Maps style vectors to offsets of the same shape.
+    """Computes the style offset.
 
     Args:
       style: (n, 7 * token_width + fine_width), the style vectors of the
-        generator's convolutions in layer order.
-      clip: (n, clip_width), CLIP image features, then the text direction.
+        generator's 3x3 convolutions, concatenated in order.
+      clip: (n, clip_width), CLIP image features and the text direction,
+        concatenated.
+
+    Returns:
+      An array of the shape of `style`.
     """
     n, _ = style.shape
     out, start = [], 0
@@ -147,7 +163,7 @@ class DeltaMapper(nn.Module):
     return jnp.concatenate(out, 1).astype(self.dtype)
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__`, batch 1."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     tokens = sum(_TOKENS.values())
     style_width = tokens * self.token_width + self.fine_width
     return (

@@ -1,11 +1,12 @@
-"""A small network that learns how pictures of one domain look.
+"""A small network for measurements on a domain of the user's own.
 
-Trained on the domain's own images (`stages.perception`), it measures where
-official networks know nothing of the domain or are not at hand: a perceptual
-distance like LPIPS's, embeddings that tell individuals apart, features for
-Frechet distances, and scores of the labels that it learned.
+It is trained on images of the domain (training/stages/perception.py) and
+replaces the official networks where those do not fit or are not installed.  It
+gives a perceptual distance like LPIPS, embeddings that identify individuals,
+features for Frechet distances, and scores for the labels it was trained with.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,22 +17,22 @@ from jax import lax
 
 from sfe_jax.models import layers
 
-_LAST = 4  # side of the last feature map in pixels
+_LAST = 4  # height and width of the last feature map
 
 
 def unit(x: jax.Array) -> jax.Array:
-  """Scales x to unit norm over its last axis, in float32; zeros stay zeros."""
+  """Divides x by its norm over the last axis, in float32; 0 stays 0."""
   x = x.astype(jnp.float32)
-  # Unlike that of a norm its gradient is finite at zero.
+  # Adding a constant under the root keeps the gradient finite at zero.
   return x * lax.rsqrt(jnp.sum(jnp.square(x), -1, keepdims=True) + 1e-12)
 
 
 class Trunk(nn.Module):
-  """Two 3x3 convolutions at every resolution; 2x2 means halve it.
+  """Two 3x3 convolutions at each resolution, with 2x2 average pooling between.
 
   Attributes:
-    widths: channels at every resolution, from full size down.
-    dtype: of the convolutions.
+    widths: channels at each resolution, from full size down.
+    dtype: dtype of the convolutions.
   """
 
   widths: tuple[int, ...]
@@ -39,7 +40,7 @@ class Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> list[jax.Array]:
-    """(n, h, h, 3) -> (n, h / 2**i, h / 2**i, widths[i]) for every i."""
+    """Maps (n, h, h, 3) to a list of (n, h / 2**i, h / 2**i, widths[i])."""
     taps = []
     for i, width in enumerate(self.widths):
       if i:
@@ -56,16 +57,17 @@ class Trunk(nn.Module):
 class Perception(nn.Module):
   """Distances, embeddings, features and label scores of images.
 
-  All methods take (n, h, h, 3) images in [-1, 1] of any size; they are averaged
-  to the network's own.  There is no batch norm: an image's values depend on
-  that image alone.
+  All methods take images (n, h, h, 3) in [-1, 1] of any size, which adaptive
+  average pooling brings to `resolution`.  There is no batch norm, so the
+  results for an image do not depend on the rest of the batch.
 
   Attributes:
-    resolution: side of the images that it sees.
-    widths: channels at every resolution from full size down to 4 px.
+    resolution: height and width at which the network sees images.
+    widths: channels at each resolution, from `resolution` down to 4 px.
     embedding: length of the embeddings.
-    outputs: label scores, see `labels.Column.outputs`; 0 without labels.
-    dtype: of the convolutions; all results are float32.
+    outputs: number of label scores (see `labels.Column.outputs`); 0 without
+      labels.
+    dtype: dtype of the convolutions; all results are float32.
   """
 
   resolution: int = 32
@@ -78,8 +80,9 @@ class Perception(nn.Module):
     last = self.resolution / 2 ** (len(self.widths) - 1)
     if last != _LAST:
       raise ValueError(
-          f"widths must lead from {self.resolution} px down to {_LAST} px by"
-          f" halves, got {self.widths}, which end at {last:g} px"
+          f"widths must have one entry for each resolution from"
+          f" {self.resolution} px down to {_LAST} px, got {self.widths}, which"
+          f" end at {last:g} px"
       )
     self.trunk = Trunk(self.widths, self.dtype)
     self.hidden = nn.Dense(self.widths[-1])
@@ -88,47 +91,48 @@ class Perception(nn.Module):
       self.labels = nn.Dense(self.outputs)
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__` for one image."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     shape = (1, self.resolution, self.resolution, 3)
     return (jax.ShapeDtypeStruct(shape, jnp.float32),)
 
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Embeddings (n, embedding) of unit norm, label scores (n, outputs).
+    """Computes embeddings (n, embedding) and label scores (n, outputs).
 
-    Scores are logits of binary labels and of each category, and standardised
-    values of continuous ones.
+    Embeddings have unit norm.  Scores are logits for binary labels and for each
+    category of categorical ones, and standardised values for continuous labels.
     """
     pooled = self.pooled(images)
     scores = self.labels(pooled) if self.outputs else pooled[:, :0]
     return unit(self.identity(pooled)), scores
 
   def embed(self, images: jax.Array) -> jax.Array:
-    """(n, embedding) unit vectors: near for pictures of one individual."""
+    """Embeddings (n, embedding) of unit norm, similar for one individual."""
     return unit(self.identity(self.pooled(images)))
 
   def pooled(self, images: jax.Array) -> jax.Array:
-    """(n, widths[-1]) of all places at once, for Frechet distances."""
+    """Features (n, widths[-1]) of whole images, for Frechet distances."""
     last = self._taps(images)[-1].astype(jnp.float32)
     return layers.scaled_leaky_relu(
         self.hidden(last.reshape(last.shape[0], -1))
     )
 
   def features(self, images: jax.Array) -> tuple[jax.Array, ...]:
-    """One (n, h', h', c) map per resolution, of unit norm over channels."""
+    """One map (n, h', h', c) per resolution, with unit norm over channels."""
     return tuple(unit(tap) for tap in self._taps(images))
 
   def compare(
       self, x: Sequence[jax.Array], y: Sequence[jax.Array]
   ) -> jax.Array:
-    """(n,) distances between two results of `features`: LPIPS of equal weights.
+    """Distances (n,) between two results of `features`.
 
-    The mean over layers of the squared differences, summed over channels and
-    averaged over space (Zhang et al. 2018, equation 1).
+    This is LPIPS with equal weights (Zhang et al. 2018, equation 1): squared
+    differences, summed over channels, averaged over positions and over layers.
     """
     distances = [
-        jnp.mean(jnp.sum(jnp.square(a - b), -1), (1, 2)) for a, b in zip(x, y)
+        jnp.mean(jnp.sum(jnp.square(a - b), -1), (1, 2))
+        for a, b in zip(x, y, strict=True)
     ]
-    return sum(distances) / len(distances)
+    return functools.reduce(jnp.add, distances) / len(distances)
 
   def _taps(self, images: jax.Array) -> list[jax.Array]:
     if images.shape[1] != self.resolution:

@@ -1,6 +1,6 @@
-"""ResNet-50 for the MoCo v2 loss, which stands in for ID where faces are not.
+"""ResNet-50 (He et al. 2016) for the MoCo v2 loss (Chen et al. 2020).
 
-He et al. (2016), He et al. (2020); spec/reference.md, section 7.
+The MoCo loss replaces the identity loss in domains other than faces.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ from sfe_jax.models import layers
 def resize_nearest(x: jax.Array, size: int) -> jax.Array:
   """PyTorch's nearest resize of (n, h, w, c) to (n, size, size, c).
 
-  Output pixel i is source pixel floor(i * h / size); `jax.image.resize` takes
-  pixel centres instead and differs.
+  Output pixel i is input pixel floor(i * h / size).  `jax.image.resize` rounds
+  pixel centres instead.
   """
   _, h, w, _ = x.shape
   i = np.arange(size)
@@ -25,13 +25,13 @@ def resize_nearest(x: jax.Array, size: int) -> jax.Array:
 
 
 class Bottleneck(nn.Module):
-  """1x1, 3x3 (with the stride), 1x1 convolutions plus a shortcut.
+  """Residual block of 1x1, 3x3 and 1x1 convolutions.
 
   Attributes:
-    width: channels of the 3x3 convolution; the block returns 4 * width.
-    stride: of the 3x3 convolution and the shortcut.
-    project: whether the shortcut is a convolution.
-    dtype: dtype of the convolutions.
+    width: channels of the 3x3 convolution; the output has 4 * width.
+    stride: stride of the 3x3 convolution and of the shortcut.
+    project: whether the shortcut is a 1x1 convolution, not the identity.
+    dtype: dtype of the computation.
   """
 
   width: int
@@ -41,7 +41,11 @@ class Bottleneck(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    def unit(x, features, kernel, stride, suffix):
+    """Maps (n, h, w, c) to (n, h / stride, w / stride, 4 * width)."""
+
+    def unit(
+        x: jax.Array, features: int, kernel: int, stride: int, suffix: str
+    ) -> jax.Array:
       x = layers.conv(
           features, kernel, stride, dtype=self.dtype, name=f"conv{suffix}"
       )(x)
@@ -56,14 +60,15 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-  """Unit-norm image features of a frozen ResNet (inference statistics only).
+  """Unit-norm image features of a frozen ResNet.
 
-  MoCo's loss is 1 - <f(x), f(y)> on images brought to 224 x 224 by
-  `resize_nearest`; no ImageNet normalisation, as in the release.
+  Batch norms always use their running statistics.  MoCo's loss is
+  1 - <f(x), f(y)> for images that `resize_nearest` brings to 224 x 224 px.
+  ImageNet normalisation is not applied (docs/numerics.md).
 
   Attributes:
-    depths: bottleneck blocks per stage.
-    width: channels after the first convolution.
+    depths: number of bottlenecks in each stage.
+    width: channels of the first convolution.
     dtype: dtype of the convolutions; features are float32.
   """
 
@@ -72,11 +77,12 @@ class ResNet50(nn.Module):
   dtype: Any = jnp.float32
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     return (jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32),)
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps (n, h, w, 3) images in [-1, 1] to (n, 32 * width) features."""
+    """Maps images (n, h, w, 3) in [-1, 1] to features (n, 32 * width)."""
     x = layers.conv(self.width, 7, 2, dtype=self.dtype, name="conv1")(x)
     x = nn.relu(layers.BatchNorm(dtype=self.dtype, name="norm1")(x))
     x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))

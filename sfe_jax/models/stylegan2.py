@@ -1,29 +1,39 @@
-"""StyleGAN2 generator (Karras et al. 2020), config-f, cut at any layer.
+"""StyleGAN2 generator (Karras et al. 2020), config-f, with access to layers.
 
-Numbering used everywhere: convolution i takes latent i and makes F_{i+1};
-F_0 is the learned constant.  Resolution 4 * 2^j ends with convolution 2j, whose
-output toRGB j turns into an image, driven by latent 2j + 1.  The paper's F_k is
-the input of convolution k; the lower half is everything below it.
+Numbering: F_0 is the learned constant.  Convolution i reads F_i, is modulated
+by row i of w+ and returns F_{i+1}, so the paper's F_k is the input of
+convolution k.  The last convolution of resolution 4 * 2^j is number 2j; toRGB
+layer j turns its output into an image and is modulated by row 2j + 1.  A cut at
+k divides the generator into a lower half, convolutions 0 to k - 1, and an upper
+half, the rest.
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from sfe_jax.models import layers
-
-_SHAPE = ("NHWC", "HWIO", "NHWC")
+from sfe_jax.models import formulations, layers
+from sfe_jax.models.modulation import StyleConv, ToRGB
 
 
 def default_channels(
     resolution: int, multiplier: int = 2, maximum: int = 512
 ) -> tuple[int, ...]:
-  """Feature widths for 4, 8, ... `resolution` of config-f."""
+  """Channels at each resolution in config-f.
+
+  Args:
+    resolution: image size in pixels, a power of two from 4.
+    multiplier: factor on the widths at 64 px and above; 2 in the published
+      models.
+    maximum: upper bound of every width.
+
+  Returns:
+    One width for each of the resolutions 4, 8, ... `resolution`.
+  """
   return tuple(
       min(maximum, 16384 * multiplier // 2**j)
       for j in range(2, int(math.log2(resolution)) + 1)
@@ -32,11 +42,11 @@ def default_channels(
 
 @flax.struct.dataclass
 class Styles:
-  """Style vectors of every modulated convolution (StyleSpace).
+  """Style vectors of all modulated convolutions (StyleSpace, Wu et al. 2021).
 
   Attributes:
-    conv: per convolution (n, input width).
-    rgb: per toRGB (n, input width).
+    conv: for each 3x3 convolution (n, input channels).
+    rgb: for each toRGB layer (n, input channels).
   """
 
   conv: tuple[jax.Array, ...]
@@ -45,132 +55,34 @@ class Styles:
 
 @flax.struct.dataclass
 class LowerHalf:
-  """Everything below a cut at k.
+  """What the layers below a cut at k compute.
 
   Attributes:
-    features: F_0 ... F_k, each (n, h, w, c).
-    skip: (n, h, w, 3) float32, the RGB sum of the resolutions finished so far;
-      None where none is (k = 0).
+    features: F_0 to F_k, each (n, h, w, c).
+    skip: (n, h, w, 3) float32, sum of the toRGB images so far; None if k = 0,
+      where there is none.
   """
 
   features: tuple[jax.Array, ...]
   skip: jax.Array | None
 
 
-class StyleConv(nn.Module):
-  """Modulated 3x3 convolution with noise, bias and activation.
-
-  Scaling the input by the style and the output by the demodulation equals
-  convolving with per-sample weights, with one shared kernel.
-
-  Attributes:
-    in_features: input width.
-    features: output width.
-    upsample: doubles the resolution.
-    dtype: of the convolution; demodulation stays float32.
-    conv_clamp: limit of the output, see `Generator`.
-  """
-
-  in_features: int
-  features: int
-  upsample: bool = False
-  dtype: Any = jnp.float32
-  conv_clamp: float | None = None
-
-  def setup(self):
-    self.modulation = layers.EqualLinear(
-        self.in_features, bias_init=1.0, name="affine"
-    )
-    self.kernel = self.param(
-        "kernel",
-        nn.initializers.normal(1.0),
-        (3, 3, self.in_features, self.features),
-    )
-    self.noise_strength = self.param(
-        "noise_strength", nn.initializers.zeros, ()
-    )
-    self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
-
-  def style(self, w: jax.Array) -> jax.Array:
-    """(n, w_dim) -> (n, in_features)."""
-    return self.modulation(w)
-
-  def __call__(
-      self, x: jax.Array, style: jax.Array, noise: jax.Array | None
-  ) -> jax.Array:
-    """Transforms (n, h, w, in_features); noise is (1 or n, h', w', 1)."""
-    style = style.astype(jnp.float32)
-    kernel = self.kernel * (1.0 / math.sqrt(9 * self.in_features))
-    norms = jnp.matmul(
-        style * style, jnp.sum(kernel * kernel, (0, 1)), precision="highest"
-    )
-    demodulation = lax.rsqrt(norms + 1e-8)
-    x = x.astype(self.dtype) * style[:, None, None].astype(self.dtype)
-    kernel = kernel.astype(self.dtype)
-    if self.upsample:
-      x = layers.transposed_conv2x(x, kernel)
-      x = layers.fir_filter(x, (1, 1), gain=4.0)
-    else:
-      x = lax.conv_general_dilated(
-          x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=_SHAPE
-      )
-    x = x * demodulation[:, None, None].astype(self.dtype)
-    if noise is not None:
-      x = x + (self.noise_strength * noise).astype(self.dtype)
-    x = layers.scaled_leaky_relu(x + self.bias.astype(self.dtype))
-    return layers.clamp(x, self.conv_clamp)
-
-
-class ToRGB(nn.Module):
-  """Modulated 1x1 convolution to an image, no demodulation, float32."""
-
-  in_features: int
-  dtype: Any = jnp.float32
-  conv_clamp: float | None = None
-
-  def setup(self):
-    self.modulation = layers.EqualLinear(
-        self.in_features, bias_init=1.0, name="affine"
-    )
-    self.kernel = self.param(
-        "kernel", nn.initializers.normal(1.0), (self.in_features, 3)
-    )
-    self.bias = self.param("bias", nn.initializers.zeros, (3,))
-
-  def style(self, w: jax.Array) -> jax.Array:
-    """(n, w_dim) -> (n, in_features)."""
-    return self.modulation(w)
-
-  def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
-    """(n, h, w, in_features) -> (n, h, w, 3) float32."""
-    kernel = self.kernel * (1.0 / math.sqrt(self.in_features))
-    # Modulating the tiny kernel instead of the image saves a pass over x.
-    kernel = style.astype(jnp.float32)[:, :, None] * kernel
-    rgb = jnp.einsum(
-        "nhwi,nio->nhwo",
-        x,
-        kernel.astype(self.dtype),
-        preferred_element_type=jnp.float32,
-    )
-    return layers.clamp(rgb + self.bias, self.conv_clamp)
-
-
 class Generator(nn.Module):
   """StyleGAN2 generator.
 
+  Besides "params" there is a collection "buffers" with `w_avg` (styles, w_dim),
+  the mean latent, and `noise_i` (h, w), the fixed noise of convolution i.  All
+  encoders are trained with the fixed noise.
+
   Attributes:
     resolution: output size in pixels, a power of two.
-    channels: feature width of each resolution from 4 up.
-    w_dim: width of z and w.
-    mapping_layers: depth of the mapping network.
-    dtype: compute dtype of the synthesis convolutions.
-    conv_clamp: limit of the absolute output of every 3x3 convolution (after its
-      activation) and of every toRGB; None does not limit.  NVIDIA's
-      stylegan2-ada sets 256 where it trains in half precision.
-
-  Variables: besides "params", collection "buffers" holds `w_avg` (styles,
-  w_dim), the mean latent, and `noise_i` (h, w), the fixed noise of convolution
-  i that every encoder was trained with.
+    channels: channels at each resolution from 4 px up, see `default_channels`.
+    w_dim: length of z and of w.
+    mapping_layers: number of layers of the mapping network.
+    dtype: dtype of the synthesis convolutions; images are float32.
+    conv_clamp: bound on the absolute value of the output of each 3x3
+      convolution (after its activation) and of each toRGB layer; None sets no
+      bound.  NVIDIA's stylegan2-ada sets 256 if it trains in half precision.
   """
 
   resolution: int = 1024
@@ -192,11 +104,11 @@ class Generator(nn.Module):
 
   @property
   def styles(self) -> int:
-    """Number of w+ rows."""
+    """Number of rows of w+."""
     return 2 * self.blocks
 
   def size_of(self, k: int) -> int:
-    """Resolution of F_k."""
+    """Height and width of F_k in pixels."""
     return 4 * 2 ** (max(k, 1) // 2)
 
   def width_of(self, k: int) -> int:
@@ -205,14 +117,14 @@ class Generator(nn.Module):
 
   @property
   def style_widths(self) -> tuple[int, ...]:
-    """Width of each convolution's style vector."""
+    """Length of the style vector of each 3x3 convolution."""
     return tuple(self.width_of(i) for i in range(self.convs))
 
   def setup(self):
     if self.resolution != 4 * 2 ** (self.blocks - 1):
       raise ValueError(
           f"resolution {self.resolution} needs one width per power of two from"
-          f" 4 up, got {self.blocks} widths"
+          f" 4 to {self.resolution}, got {self.blocks} widths"
       )
     self.mapping_fc = [
         layers.EqualLinear(self.w_dim, lr_mul=0.01, name=f"mapping_fc{i}")
@@ -254,25 +166,43 @@ class Generator(nn.Module):
     return jax.random.normal(self.make_rng("params"), (size, size))
 
   def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Inputs of `__call__`, for initialisation."""
+    """Shapes and dtypes of the inputs of `__call__`, batch size 1."""
     return (jax.ShapeDtypeStruct((1, self.w_dim), jnp.float32),)
 
   def __call__(
       self, z: jax.Array, psi: float = 1.0, random_noise: bool = False
   ) -> jax.Array:
-    """Samples images (n, h, w, 3), about [-1, 1], from normal z (n, w_dim)."""
+    """Samples images.
+
+    Args:
+      z: (n, w_dim), standard normal.
+      psi: truncation factor; 1 does not truncate.
+      random_noise: whether to draw the noise from rng "noise" instead of taking
+        the fixed one.
+
+    Returns:
+      (n, resolution, resolution, 3) float32, about [-1, 1].
+    """
     w_plus = self.truncate(self.mapping(z), psi)
     return self.synthesize(w_plus, random_noise=random_noise)
 
   def mapping(self, z: jax.Array) -> jax.Array:
-    """z (n, w_dim) -> w (n, w_dim)."""
+    """Mapping network: z (n, w_dim) to w (n, w_dim)."""
     x = layers.pixel_norm(z)
     for fc in self.mapping_fc:
       x = layers.scaled_leaky_relu(fc(x))
     return x
 
   def truncate(self, w: jax.Array, psi: float = 1.0) -> jax.Array:
-    """w (n, w_dim) or (n, styles, w_dim) -> w+ drawn towards the mean."""
+    """Truncation trick: moves latents towards the mean latent.
+
+    Args:
+      w: (n, w_dim) or (n, styles, w_dim).
+      psi: 1 keeps w, 0 gives the mean.
+
+    Returns:
+      w+ (n, styles, w_dim), equal to w_avg + psi * (w - w_avg).
+    """
     w = w if w.ndim == 3 else w[:, None]
     if psi == 1.0:
       return jnp.broadcast_to(w, (w.shape[0], self.styles, self.w_dim))
@@ -281,11 +211,12 @@ class Generator(nn.Module):
   def affine(
       self, w_plus: jax.Array, style_offset: jax.Array | None = None
   ) -> Styles:
-    """Style vectors of w+ (n, styles, w_dim).
+    """Computes the style vectors of all layers.
 
     Args:
-      w_plus: latents.
-      style_offset: (n, sum(style_widths)) added to the convolutions' vectors.
+      w_plus: (n, styles, w_dim).
+      style_offset: (n, sum(style_widths)), added to the style vectors of the
+        3x3 convolutions, concatenated in order.
     """
     conv = [layer.style(w_plus[:, i]) for i, layer in enumerate(self.conv)]
     if style_offset is not None:
@@ -300,6 +231,7 @@ class Generator(nn.Module):
     return Styles(tuple(conv), tuple(rgb))
 
   def _noise(self, i: int, n: int, random: bool) -> jax.Array:
+    """Noise (1 or n, h, w, 1) of convolution i."""
     if not random:
       return self.fixed_noise[i].value[None, :, :, None]
     size = self.size_of(i + 1)
@@ -308,12 +240,12 @@ class Generator(nn.Module):
   def lower(
       self, styles: Styles, k: int, random_noise: bool = False
   ) -> LowerHalf:
-    """Runs convolutions 0 .. k-1 and the toRGBs that follow them.
+    """Runs convolutions 0 to k - 1 and the toRGB layers between them.
 
     Args:
-      styles: from `affine`; only the layers below k are used.
-      k: cut, 0 <= k <= `convs`.
-      random_noise: draws fresh noise from rng "noise".
+      styles: style vectors; those of layers below k are used.
+      k: position of the cut, 0 <= k <= `convs`.
+      random_noise: whether to draw the noise from rng "noise".
     """
     n = styles.conv[0].shape[0]
     x = jnp.broadcast_to(self.const, (n, *self.const.shape))
@@ -325,7 +257,17 @@ class Generator(nn.Module):
   def between(
       self, styles: Styles, f_k: jax.Array, k: int, end: int
   ) -> jax.Array:
-    """F_end from F_k (n, h, w, c): convolutions k .. end-1, fixed noise."""
+    """Runs convolutions k to end - 1 with fixed noise.
+
+    Args:
+      styles: style vectors.
+      f_k: (n, h, w, c), input of convolution k.
+      k: first convolution.
+      end: first convolution that is not run.
+
+    Returns:
+      F_end (n, h', w', c').
+    """
     features, _ = self._run(
         styles, f_k.astype(self.dtype), None, k, end, random_noise=False
     )
@@ -339,14 +281,14 @@ class Generator(nn.Module):
       k: int,
       random_noise: bool = False,
   ) -> jax.Array:
-    """Finishes an image from F_k and the RGB sum below it.
+    """Runs convolutions k to the last and the toRGB layers between them.
 
     Args:
-      styles: from `affine`; only the layers from k on are used.
+      styles: style vectors; those of layers from k on are used.
       f_k: (n, h, w, c), input of convolution k.
-      skip: the lower half's RGB sum.
-      k: cut.
-      random_noise: draws fresh noise from rng "noise".
+      skip: `LowerHalf.skip` of a cut at k.
+      k: position of the cut.
+      random_noise: whether to draw the noise from rng "noise".
 
     Returns:
       (n, resolution, resolution, 3) float32, about [-1, 1].
@@ -354,7 +296,7 @@ class Generator(nn.Module):
     _, image = self._run(
         styles, f_k.astype(self.dtype), skip, k, self.convs, random_noise
     )
-    return image
+    return cast(jax.Array, image)
 
   def synthesize(
       self,
@@ -366,15 +308,19 @@ class Generator(nn.Module):
       blend: jax.Array | float = 1.0,
       random_noise: bool = False,
   ) -> jax.Array:
-    """Image of w+ (n, styles, w_dim), optionally with features inserted at k.
+    """Generates images, optionally with features inserted at k.
 
     Args:
-      w_plus: latents.
+      w_plus: (n, styles, w_dim).
       style_offset: see `affine`.
-      f_new: (n, h, w, c) replaces F_k: (1 - blend) * F_k + blend * f_new.
-      k: where to insert.
+      f_new: (n, h, w, c); F_k is replaced by (1 - blend) * F_k + blend * f_new.
+        None inserts nothing.
+      k: position of the cut where `f_new` is inserted.
       blend: in [0, 1].
-      random_noise: draws fresh noise from rng "noise".
+      random_noise: whether to draw the noise from rng "noise".
+
+    Returns:
+      (n, resolution, resolution, 3) float32, about [-1, 1].
     """
     styles = self.affine(w_plus, style_offset)
     return self.from_styles(
@@ -390,19 +336,31 @@ class Generator(nn.Module):
       blend: jax.Array | float = 1.0,
       random_noise: bool = False,
   ) -> jax.Array:
-    """As `synthesize`, from style vectors."""
+    """Does what `synthesize` does, from style vectors instead of w+."""
     half = self.lower(styles, k, random_noise)
     f_k = half.features[k]
     if f_new is not None:
       f_k = (1 - blend) * f_k + blend * f_new
     return self.upper(styles, f_k, half.skip, k, random_noise)
 
-  def _run(self, styles, x, skip, start, end, random_noise):
-    """Convolutions start .. end-1: ([x, their outputs ...], RGB sum)."""
+  def _run(
+      self,
+      styles: Styles,
+      x: jax.Array,
+      skip: jax.Array | None,
+      start: int,
+      end: int,
+      random_noise: bool,
+  ) -> tuple[list[jax.Array], jax.Array | None]:
+    """Runs convolutions start to end - 1 and the toRGB layers between them.
+
+    Returns:
+      [F_start, ..., F_end] and the RGB sum.
+    """
     outputs = [x]
     for i in range(start, end):
       if i % 2 == 1 and skip is not None:
-        skip = layers.upsample2x(skip)
+        skip = formulations.upsample2x(skip)
       noise = self._noise(i, x.shape[0], random_noise)
       x = self.conv[i](x, styles.conv[i], noise)
       outputs.append(x)
