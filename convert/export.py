@@ -17,7 +17,7 @@ from convert.family import Family
 from convert.rules import directions, discriminator, e4e, mappers
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, checkpoints, runs, weights
+from sfe_jax.storage import atomic, runs, weights
 
 # Official files that hold several networks: {file: {network: container}}.
 _BUNDLES = {
@@ -91,14 +91,15 @@ def export_run(
   Args:
     src: the run's workdir.
     dst: gets NAME.pt.
-    step: of the checkpoint; None takes the last.
+    step: of the checkpoint; None takes the one the run deploys (the best, by
+      default).
 
   Raises:
     UserError: no run, no such checkpoint, or a network without official layout.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
   names = runs.names(src)
-  step = checkpoints.latest_step(src) if step is None else step
+  step = runs.deployed_step(src) if step is None else step
   for name in names:
     _family(name)
   found = {name: runs.read(src, name, step) for name in names}

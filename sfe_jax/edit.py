@@ -27,7 +27,7 @@ from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import images, runs, weights
+from sfe_jax.storage import images, weights
 
 FLAGS = flags.FLAGS
 
@@ -153,7 +153,7 @@ def _range(low: float | None, high: float | None) -> str:
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    folder = runs.weight_folder(FLAGS.weights)
+    folder = weights.require_folder(FLAGS.weights)
     generator = weights.module(folder / "generator", Generator)
   else:
     folder = FLAGS.weights or "weights"

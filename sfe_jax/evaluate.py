@@ -39,7 +39,7 @@ from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import EncoderAlone, Method, StyleFeatureEditor
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import atomic, images, labels, runs, weights
+from sfe_jax.storage import atomic, images, labels, weights
 from sfe_jax.storage.images import Pictures
 
 FLAGS = flags.FLAGS
@@ -296,8 +296,8 @@ def main(_: Sequence[str]) -> int:
     raise UserError("--without is for --method sfe")
   if os.path.isdir(FLAGS.out):
     raise UserError(f"--out {FLAGS.out} is a folder; name a JSON file")
-  folder = runs.weight_folder(FLAGS.weights)
-  networks = runs.weight_folder(FLAGS.networks or folder)
+  folder = weights.require_folder(FLAGS.weights)
+  networks = weights.require_folder(FLAGS.networks or folder)
   generator = weights.module(folder / "generator", Generator)
   job = _JOBS[FLAGS.protocol](generator.resolution)
   directions = registry(folder, generator, FLAGS.domain)

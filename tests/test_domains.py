@@ -212,7 +212,7 @@ def test_a_folder_of_other_faces_is_refused(tmp_path):
   with pytest.raises(UserError, match="has other columns"):
     folder.write(tmp_path, 1, 32, seed=1)
   (tmp_path / "domain.json").write_text("{")
-  with pytest.raises(UserError, match="domain.json: not readable"):
+  with pytest.raises(UserError, match="domain.json cannot be read"):
     folder.write(tmp_path, 1, 32, seed=1)
 
 

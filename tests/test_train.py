@@ -148,9 +148,16 @@ def test_a_dry_run_starts_nothing(train, tmp_path):
 MISTAKES = {
     "key": (
         ["--config.stepz=3"],
-        "no such key in the config: 'stepz' Did you mean \"steps\"",
+        "no such key in the config: stepz; did you mean steps?",
     ),
-    "inner key": (["--config.data.foo=3"], "no such key in the config: 'foo'"),
+    "inner key": (
+        ["--config.optimizer.lr=3"],
+        "in the config: optimizer.lr; did you mean optimizer.learning_rate?",
+    ),
+    "unknown key": (
+        ["--config.init.foo=3"],
+        "in the config: init.foo; there are init.random, init.strength",
+    ),
     "type": (["--config.steps=many"], "--config.steps=many: invalid literal"),
     "positional": (["steps=3"], "unexpected argument 'steps=3'"),
     "pod": (

@@ -18,6 +18,7 @@ import tqdm
 
 from sfe_jax import pipeline
 from sfe_jax.directions import fit, ranges
+from sfe_jax.directions.names import label_names
 from sfe_jax.directions.ranges import Networks
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
@@ -177,7 +178,7 @@ def attributes(
   """
   flat = samples.latents.reshape(len(samples.latents), -1)
   schema = samples.schema
-  names = dict(zip(labels.outputs(schema), labels.edit_names(schema)))
+  names = dict(zip(labels.outputs(schema), label_names(schema)))
   chosen, left_out = {}, {}  # by label: its column's name, its scores
   for column, span in labels.spans(schema):
     for label, scores in zip(column.outputs, samples.scores[:, span].T):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File
 from sfe_jax.directions.families import DirectionData, LatentSpace
+from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
-from sfe_jax.storage import labels
 
 TABLES: dict[str, tuple[Entry, ...]] = {
     "faces": faces.ENTRIES,
@@ -134,7 +134,7 @@ class Registry:
     Raises:
       UserError: no direction has this name.
     """
-    key = labels.name_key(name)
+    key = name_key(name)
     if key not in self._entries:
       close = difflib.get_close_matches(key, self._entries, 3)
       names = ", ".join(repr(self._entries[k].name) for k in close)
@@ -153,7 +153,7 @@ class Registry:
       UserError: the name is unknown, a file is missing or does not fit.
     """
     entry = self.entry(name)
-    key = labels.name_key(name)
+    key = name_key(name)
     if key not in self._built:
       try:
         self._built[key] = entry.build(self._folder, self._space)
@@ -183,7 +183,7 @@ class Registry:
     return entry.name
 
   def _add(self, entry: Entry) -> None:
-    key = labels.name_key(entry.name)
+    key = name_key(entry.name)
     if key in self._entries:
       where = f" ({entry.path})" if isinstance(entry, File) else ""
       raise UserError(

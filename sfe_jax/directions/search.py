@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from sfe_jax.directions import candidates, files, ranges
 from sfe_jax.directions.candidates import Candidate
+from sfe_jax.directions.names import label_names
 from sfe_jax.directions.ranges import Effect, Networks
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
@@ -93,7 +94,7 @@ def find(
   networks = load(folder, settings)
   source = _labelled_pictures(folder, networks, settings)
   schema = source[-1].schema if source else networks.schema
-  names = labels.edit_names(schema)
+  names = label_names(schema)
   names += [f"pca{i + 1}" for i in range(settings.components)]
   names += [f"sefa{i + 1}" for i in range(settings.sefa)]
   old = files.fitted(out)
@@ -165,7 +166,7 @@ def load(folder: pathlib.Path, settings: Settings) -> Networks:
   """
   generator, generator_variables = _read(folder, "generator")
   perception, perception_variables = _read(folder, "perception")
-  schema = labels.of_network(folder / "perception")
+  schema = weights.label_schema(folder / "perception")
   if len(labels.outputs(schema)) != perception.outputs:
     raise UserError(
         f"{folder / 'perception'} scores {perception.outputs} labels and names"

@@ -129,12 +129,7 @@ def _claim(folder: pathlib.Path, about: dict[str, int]) -> None:
   if not path.exists():
     atomic.write_text(path, json.dumps(about) + "\n")
     return
-  try:
-    found = json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
-    raise UserError(
-        f"{path}: not readable: {error}; remove {folder}"
-    ) from error
+  found = atomic.read_json(path, advice=f"remove {folder}")
   if found != about:
     raise UserError(
         f"{folder} holds faces of {found}, not {about}; name another --dst"

@@ -115,7 +115,7 @@ class Judge:
     outputs = []
     if (folder / OWN).is_dir():
       wanted.add(OWN)
-      outputs = labels.outputs(labels.of_network(folder / OWN))
+      outputs = labels.outputs(weights.label_schema(folder / OWN))
     networks = {
         name: weights.read(folder / name, _EXPECTED[name])
         for name in sorted(wanted)

@@ -1,7 +1,8 @@
-"""Files and folders that are complete or absent, and JSON files.
+"""Writes files and folders completely or not at all; reads and writes JSON.
 
-Everything is written under a temporary name beside its place and renamed, so
-that an interrupted program leaves either the old content or the new one.
+New content is written under a temporary name in the target's folder and then
+renamed.  An interrupted program therefore leaves the old content or the new
+one, never a mixture.
 """
 
 import contextlib
@@ -17,38 +18,50 @@ from sfe_jax.errors import UserError
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields a path to write to; it becomes `path` if the block succeeds.
+  """Yields a temporary path, which becomes `path` if the block succeeds.
 
-  Creates the parent folders.  The path has the same suffix as `path`.
+  Args:
+    path: file to write or replace.  Its parent folders are created.  The
+      temporary path has the same suffix.
+
+  Raises:
+    OSError: the file cannot be written; `filename` is `path`.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
   try:
-    yield part
-    part.replace(path)
+    with _naming(path, part):
+      yield part
+      part.replace(path)
   finally:
     part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields an empty folder to fill; it becomes `path` if the block succeeds.
+  """Yields an empty folder, which becomes `path` if the block succeeds.
 
-  Creates the parent folders.  A folder that exists already is replaced as a
-  whole, and stays as it is if the block fails.
+  Args:
+    path: folder to write.  Its parent folders are created.  An existing folder
+      is replaced as a whole; if the block fails, it stays as it was.
+
+  Raises:
+    OSError: the folder cannot be written; `filename` is `path`.
   """
   path = pathlib.Path(path).absolute()
   path.parent.mkdir(parents=True, exist_ok=True)
   new = path.with_name(f".{path.name}.new-{os.getpid()}")
   old = path.with_name(f".{path.name}.old-{os.getpid()}")
-  shutil.rmtree(new, ignore_errors=True)  # left by a killed process
+  # An earlier process with this number may have been killed.
+  shutil.rmtree(new, ignore_errors=True)
   try:
-    new.mkdir()
-    yield new
-    if path.exists():
-      path.rename(old)
-    new.rename(path)
+    with _naming(path, new):
+      new.mkdir()
+      yield new
+      if path.exists():
+        path.rename(old)
+      new.rename(path)
   finally:
     if old.exists() and not path.exists():
       old.rename(path)
@@ -56,23 +69,45 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _naming(path: pathlib.Path, part: pathlib.Path) -> Iterator[None]:
+  """Makes system errors name `path` instead of no file or a temporary one.
+
+  A failed write, for example on a full disk, names no file at all.
+  """
+  try:
+    yield
+  except OSError as error:
+    named = error.filename is not None and isinstance(error.filename, str)
+    elsewhere = named and not pathlib.Path(error.filename).is_relative_to(part)
+    if error.errno is None or elsewhere:
+      raise
+    raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes a UTF-8 text file."""
+  """Writes a UTF-8 text file, see `replacing`."""
   with replacing(path) as part:
     part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-  """Writes an indented JSON file."""
+  """Writes an indented JSON file, see `replacing`."""
   write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_json(path: str | os.PathLike, missing: str = "") -> Any:
+def read_json(
+    path: str | os.PathLike, missing: str = "", advice: str = ""
+) -> Any:
   """Reads a JSON file.
 
   Args:
     path: of the file.
-    missing: error message if there is no such file.
+    missing: whole error message for a file that does not exist.
+    advice: what to do about a damaged file; it ends the error message.
+
+  Returns:
+    The content: nested dicts, lists, strings, numbers, booleans and None.
 
   Raises:
     UserError: the file is missing, or it is not JSON.
@@ -82,4 +117,6 @@ def read_json(path: str | os.PathLike, missing: str = "") -> Any:
   except FileNotFoundError:
     raise UserError(missing or f"{path}: no such file") from None
   except (OSError, ValueError) as error:
-    raise UserError(f"{path} cannot be read: {error}") from None
+    reason = getattr(error, "strerror", None) or error
+    advice = advice and f"; {advice}"
+    raise UserError(f"{path} cannot be read: {reason}{advice}") from None
