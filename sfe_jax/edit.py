@@ -27,7 +27,7 @@ from sfe_jax.directions import Registry, parse_strengths
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import images, weights
+from sfe_jax.storage import atomic, images, weights
 
 FLAGS = flags.FLAGS
 
@@ -338,7 +338,7 @@ def main(_: Sequence[str]) -> int:
   directions = _registry()
   groups = [[e] for e in FLAGS.edit] if FLAGS.separately else [FLAGS.edit]
   jobs = [job for group in groups for job in parse_edits(group, directions)]
-  pathlib.Path(FLAGS.out).mkdir(parents=True, exist_ok=True)
+  atomic.require_writable(FLAGS.out)
   logging.info("loading %s", FLAGS.weights or "random weights")
   run = Run(_load(directions), jobs)
   logging.info("the first picture on a machine waits a minute for compilation")

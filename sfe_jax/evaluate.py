@@ -313,7 +313,7 @@ def main(_: Sequence[str]) -> int:
         FLAGS.features,
     )
     method = _load(folder, directions)
-    pathlib.Path(FLAGS.out).parent.mkdir(parents=True, exist_ok=True)
+    atomic.require_writable(pathlib.Path(FLAGS.out).parent)
     found = job.run(method, judge, directions)
   without = sorted(set(FLAGS.without))
   files = [f"directions/{directions.entry(n).name}.npz" for n in job.directions]

@@ -170,6 +170,7 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.src or not FLAGS.dst:
     raise UserError("give --src FOLDER and --dst FOLDER")
+  atomic.require_writable(FLAGS.dst)
   names = pack([weights.locate(src) for src in FLAGS.src], FLAGS.dst)
   copy_training(FLAGS.run, FLAGS.dst)
   found = [p for p in pathlib.Path(FLAGS.dst).rglob("*") if p.is_file()]

@@ -181,7 +181,7 @@ MISTAKES = {
         ["--config.data.batch_size=20"],
         "18 pictures to train on, 5 held out, are too few for data.batch_size",
     ),
-    "file": ([f"--workdir={__file__}"], "test_train.py is a file, no folder"),
+    "file": ([f"--workdir={__file__}"], "test_train.py is a file, not a "),
     "precision": (
         ["--config.compute.precision=hi"],
         "compute.precision must be one of default, high, highest, got 'hi'",

@@ -32,7 +32,7 @@ from absl import flags, logging
 from sfe_jax import command_line
 from sfe_jax.directions import candidates, search
 from sfe_jax.errors import UserError
-from sfe_jax.storage import weights
+from sfe_jax.storage import atomic, weights
 
 FLAGS = flags.FLAGS
 
@@ -75,6 +75,7 @@ def main(_: Sequence[str]) -> int:
         " write with --out"
     )
   out = pathlib.Path(FLAGS.out or folder / "directions")
+  atomic.require_writable(out)
   fields = dataclasses.fields(search.Settings)
   settings = search.Settings(**{f.name: FLAGS[f.name].value for f in fields})
   # Accelerators round products by default.

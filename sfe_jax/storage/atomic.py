@@ -10,10 +10,35 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from sfe_jax.errors import UserError
+
+
+def require_writable(folder: str | os.PathLike) -> None:
+  """Checks that files can be written to a folder, which need not exist yet.
+
+  Programs call it before slow work.  Nothing is left behind.
+
+  Raises:
+    UserError: the folder, or the nearest one above it that exists, is a file,
+      is read-only or is full.
+  """
+  path = pathlib.Path(folder).absolute()
+  nearest = next(p for p in (path, *path.parents) if os.path.lexists(p))
+  try:
+    with tempfile.TemporaryFile(dir=nearest) as file:
+      file.write(b"some")
+      file.flush()
+  except OSError as error:
+    reason = f"{nearest}: {error.strerror}"
+    if nearest.is_file():
+      reason = f"{nearest} is a file, not a folder"
+    raise UserError(
+        f"cannot write to {folder}: {reason}; name another folder"
+    ) from None
 
 
 @contextlib.contextmanager

@@ -175,6 +175,8 @@ def write(
           new / _VARIABLES,
           jax.tree.map(lambda x: np.asarray(x, dtype), variables),
       )
+    # Orbax needs this file on cloud storage alone; it names local folders.
+    (new / _VARIABLES / "commit_success.txt").unlink(missing_ok=True)
     files = sorted(p for p in (new / _VARIABLES).rglob("*") if p.is_file())
     names = [p.relative_to(new).as_posix() for p in files]
     document = {

@@ -50,12 +50,11 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
   Nothing is written.
 
   Raises:
-    UserError: `workdir` is a file, its run trains something else, or
-      checkpoint.deploy is unknown.
+    UserError: `workdir` cannot be written to, its run trains something else,
+      or checkpoint.deploy is unknown.
   """
   _deploy(config)
-  if os.path.exists(workdir) and not os.path.isdir(workdir):
-    raise UserError(f"--workdir {workdir} is a file, no folder")
+  atomic.require_writable(workdir)
   stored = runs.config(workdir)
   if stored is None or checkpoints.latest_step(workdir) is None:
     return
