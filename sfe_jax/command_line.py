@@ -170,10 +170,17 @@ def _set_up_log() -> None:
   """Logs plain messages of ours, and warnings of all, beside progress bars."""
   handler = logging.get_absl_handler()
   handler.setFormatter(None)
-  handler.addFilter(_is_ours_or_warning)
+  handler.addFilter(_is_wanted)
   handler.python_handler.setStream(_BesideBars())
   if flags.FLAGS["verbosity"].using_default_value:
     logging.set_verbosity(logging.INFO)
+  sys.unraisablehook = _without_orbax
+
+
+def _without_orbax(error: "sys.UnraisableHookArgs") -> None:
+  """Drops what Orbax's other writes report after one of them has failed."""
+  if str(error.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(error)
 
 
 class _BesideBars(io.TextIOBase):
@@ -187,15 +194,20 @@ class _BesideBars(io.TextIOBase):
     sys.stderr.flush()
 
 
-def _is_ours_or_warning(record: std_logging.LogRecord) -> bool:
-  """Drops INFO messages of other libraries, except those of clu.
+def _is_wanted(record: std_logging.LogRecord) -> bool:
+  """Drops INFO messages of other libraries, except training progress by clu.
 
-  Orbax and JAX log dozens of lines about every file.  clu's messages are the
-  progress of training, which we ask it to log.
+  Orbax and JAX log dozens of lines about every file.  Orbax also logs
+  tracebacks of errors that it raises to us as well.
   """
-  path = pathlib.Path(record.pathname)
-  ours = any(path.is_relative_to(_HOME / name) for name in _PACKAGES)
-  return record.levelno >= std_logging.WARNING or ours or "clu" in path.parts
+  path, text = pathlib.Path(record.pathname), str(record.msg)
+  if record.levelno >= std_logging.WARNING:
+    return not (record.exc_info and "orbax" in path.parts)
+  if "clu" in path.parts:
+    # For TensorBoard alone: notes on images that it got.
+    record.msg = text.removeprefix("Setting work unit notes: ")
+    return "Got images" not in text
+  return any(path.is_relative_to(_HOME / name) for name in _PACKAGES)
 
 
 def _fail(message: str) -> NoReturn:

@@ -6,6 +6,7 @@ one, never a mixture.
 """
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sfe_jax.errors import UserError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def require_writable(folder: str | os.PathLike) -> None:
@@ -56,7 +59,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
   try:
-    with _naming(path, part):
+    with naming(path, part):
       yield part
       part.replace(path)
   finally:
@@ -81,7 +84,7 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   # An earlier process with this number may have been killed.
   shutil.rmtree(new, ignore_errors=True)
   try:
-    with _naming(path, new):
+    with naming(path, new):
       new.mkdir()
       yield new
       if path.exists():
@@ -95,19 +98,37 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def _naming(path: pathlib.Path, part: pathlib.Path) -> Iterator[None]:
-  """Makes system errors name `path` instead of no file or a temporary one.
+def naming(
+    path: str | os.PathLike, part: str | os.PathLike | None = None
+) -> Iterator[None]:
+  """Makes errors of the file system name what was written.
 
-  A failed write, for example on a full disk, names no file at all.
+  A failed write, for example on a full disk, names no file in Python.
+  TensorStore and ArrayRecord raise errors of other types, which are recognised
+  by their text.
+
+  Args:
+    path: file or folder that the block writes.
+    part: temporary path, whose place `path` takes in errors.
+
+  Raises:
+    OSError: in place of errors that name `part`, its content or nothing.
   """
   try:
     yield
   except OSError as error:
-    named = error.filename is not None and isinstance(error.filename, str)
-    elsewhere = named and not pathlib.Path(error.filename).is_relative_to(part)
+    name = error.filename
+    elsewhere = isinstance(name, str) and not (
+        part and pathlib.Path(name).is_relative_to(part)
+    )
     if error.errno is None or elsewhere:
       raise
     raise OSError(error.errno, error.strerror, str(path)) from error
+  except (RuntimeError, ValueError) as error:
+    for code in _DISK_FULL:
+      if os.strerror(code) in str(error):
+        raise OSError(code, os.strerror(code), str(path)) from error
+    raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -106,7 +106,8 @@ class Checkpoints:
     return self
 
   def __exit__(self, *_) -> None:
-    self._manager.close()
+    with atomic.naming(self._folder):
+      self._manager.close()
 
   def is_best(self, metrics: Mapping[str, float]) -> bool:
     """Whether these metrics are better than those of all checkpoints."""
@@ -133,6 +134,7 @@ class Checkpoints:
 
     Raises:
       UserError: the state is not finite; nothing is written.
+      OSError: this save or the one before failed, e.g. because of a full disk.
     """
     import grain.checkpoint as grain_checkpoint  # only training has it
 
@@ -149,7 +151,9 @@ class Checkpoints:
             {"processes": jax.process_count(), "facts": dict(meta)}
         ),
     )
-    if not self._manager.save(step, args=args, metrics=dict(metrics or {})):
+    with atomic.naming(self._folder):  # of this save, or of the one before
+      saved = self._manager.save(step, args=args, metrics=dict(metrics or {}))
+    if not saved:
       raise RuntimeError(f"{self._folder}: checkpoint {step} was not written")
     self._best = min(self._best, self._value(metrics or {}))
 
