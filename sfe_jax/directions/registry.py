@@ -10,6 +10,7 @@ from sfe_jax.directions.entries import Entry, File
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
+from sfe_jax.storage.weights import shown
 
 TABLES: dict[str, tuple[Entry, ...]] = {
     "faces": faces.ENTRIES,
@@ -142,7 +143,7 @@ class Registry:
           f"unknown direction {name!r}"
           + (f"; did you mean {names}?" if names else "")
           + "; list them all with `python -m sfe_jax.edit --list_edits"
-          + f" --weights {self._folder}`"
+          + f" --weights {shown(self._folder)}`"
       )
     return self._entries[key]
 

@@ -190,8 +190,8 @@ def load(folder: pathlib.Path, settings: Settings) -> Networks:
 def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
   if not (folder / name).is_dir():
     raise UserError(
-        f"{folder} holds no {name}; train it with configs/toy_{name}.py and"
-        f" copy WORKDIR/weights/{name} there"
+        f"{weights.shown(folder)} holds no {name}; train it with"
+        f" configs/toy_{name}.py and copy WORKDIR/weights/{name} there"
     )
   return weights.read(folder / name, _STAGES[name])
 

@@ -197,8 +197,8 @@ def _first(folder: pathlib.Path, what: str, known: Sequence[str]) -> str:
     if name == NONE or (folder / name).is_dir():
       return name
   raise UserError(
-      f"{folder} holds no network for --{what}, one of {', '.join(known)}; name"
-      " a weight folder that does with --networks, train perception"
+      f"{weights.shown(folder)} holds no network for --{what}, one of"
+      f" {', '.join(known)}; name a weight folder that does with --networks, train perception"
       " (configs/toy_perception.py) or convert an official file"
   )
 
