@@ -45,6 +45,8 @@ def general() -> ConfigDict:
   k.every = 1000
   k.keep = 2  # latest ones, besides the best
   k.best = "loss"  # validation metric, lower is better
+  k.deploy = "best"  # checkpoint for WORKDIR/weights, init.inverter and export:
+  #                    best (the last one without validation), or last
   return c
 
 

@@ -14,7 +14,7 @@ from absl import logging
 
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, checkpoints, runs, weights
+from sfe_jax.storage import atomic, runs, weights
 
 from . import official, reader
 from .family import Family
@@ -101,7 +101,8 @@ def export_run(
   Args:
     src: the run's workdir.
     dst: folder for the files; it gets all of them or none.
-    step: step of the checkpoint; None takes the last.
+    step: step of the checkpoint; None takes the one that the run deploys, by
+      default the best.
 
   Raises:
     UserError: `src` is no run, it has no such checkpoint, or none of its
@@ -110,7 +111,7 @@ def export_run(
   src, dst = pathlib.Path(src), pathlib.Path(dst)
   families = {name: _find_family(name) for name in runs.names(src)}
   names = _with_layout(src, families)
-  step = checkpoints.latest_step(src) if step is None else step
+  step = runs.deployed_step(src) if step is None else step
   trained = {name: runs.read(src, name, step) for name in names}
   with atomic.staging(dst) as scratch, atomic.staging(dst) as stage:
     networks = find(src / "weights")

@@ -1,13 +1,17 @@
-"""How our programs start: compilation cache, errors as one line."""
+"""Starts command-line programs: flags, log, compilation cache, user errors."""
 
+import difflib
 import errno
+import functools
 import io
 import logging as std_logging
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import jax
 import tqdm
@@ -15,26 +19,22 @@ from absl import app, flags, logging
 
 from sfe_jax.errors import UserError
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HOME = pathlib.Path(__file__).resolve().parents[1]
 _PACKAGES = ("sfe_jax", "convert", "tests")
+_LIKENESS = 0.6  # least likeness of a config key that is suggested
 
 
 def enable_compilation_cache() -> None:
-  """Keeps compiled code in ~/.cache/sfe_jax between runs.
+  """Makes JAX keep compiled code in ~/.cache/sfe_jax between runs.
 
-  JAX_COMPILATION_CACHE_DIR, or a folder configured already, takes precedence;
-  an empty JAX_COMPILATION_CACHE_DIR turns the cache off.
+  JAX_COMPILATION_CACHE_DIR, or a folder that is configured already, takes
+  precedence; an empty JAX_COMPILATION_CACHE_DIR turns the cache off.
   """
-  if (
-      "JAX_COMPILATION_CACHE_DIR" in os.environ
-      or jax.config.jax_compilation_cache_dir
-  ):
+  key = "jax_compilation_cache_dir"
+  if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values[key]:
     return
   root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  jax.config.update(
-      "jax_compilation_cache_dir", str(pathlib.Path(root) / "sfe_jax" / "xla")
-  )
+  jax.config.update(key, str(pathlib.Path(root) / "sfe_jax" / "xla"))
 
 
 def run(
@@ -43,68 +43,153 @@ def run(
     *,
     positional: bool = False,
 ) -> None:
-  """Runs a command line: users' mistakes end in one line and exit code 2.
+  """Runs a program; a user's mistake ends in one line and exit code 2.
 
   Args:
     main: takes the program's name followed by the positional arguments, and
       returns the exit code.
-    define_flags: defines its flags.  Importing a module defines none: flags are
-      global, and programs share names such as --out.
+    define_flags: defines the program's flags.  This is no effect of importing
+      a module, because flags are global and programs share names such as --out.
     positional: whether positional arguments are allowed.
   """
 
-  def parse(argv: Sequence[str]) -> list[str]:
-    try:
-      rest = flags.FLAGS(argv)
-    except (flags.Error, OSError) as error:
-      # ml_collections puts tracebacks and attempts first, the reason last.
-      reason = str(error).strip().rpartition("\n")[2].strip()
-      _fail(f"{reason}; --help lists the flags")
-    except (AttributeError, KeyError, TypeError) as error:
-      if _in_config_file(error):
-        raise  # a mistake in the user's own code, with its place
-      while isinstance(error, Exception) and error.args:
-        error = error.args[0]
-      _fail(f"no such key in the config: {' '.join(str(error).split())}")
-    except SystemExit as error:  # absl calls --help a failure
-      if _in_config_file(error):
-        raise
-      sys.exit(0)
-    if len(rest) > 1 and not positional:
-      _fail(f"unexpected argument {rest[1]!r}; --help lists the flags")
-    return rest
-
   def guarded(argv: Sequence[str]) -> int | None:
-    handler = logging.get_absl_handler()
-    handler.setFormatter(None)
-    handler.addFilter(_is_ours_or_warning)
-    handler.python_handler.setStream(_BesideBars())
-    if flags.FLAGS["verbosity"].using_default_value:
-      logging.set_verbosity(logging.INFO)
+    _set_up_log()
     enable_compilation_cache()
     try:
       return main(argv)
     except UserError as error:
       _fail(str(error))
-    except OSError as error:  # A full disk, a folder without permission.
-      if error.filename is None and error.errno not in _DISK_FULL:
+    except OSError as error:
+      if error.errno is None:
         raise
-      _fail(f"{error.filename or 'writing'}: {error.strerror}")
+      _fail(_system_error(error))
     except KeyboardInterrupt:
       sys.exit(130)
 
   define_flags()
-  app.run(guarded, flags_parser=parse)
+  app.run(guarded, flags_parser=functools.partial(_parse, positional))
+
+
+def _parse(positional: bool, argv: Sequence[str]) -> Sequence[str]:
+  """Parses flags; returns the program's name and the positional arguments."""
+  try:
+    rest = flags.FLAGS(argv)
+  except (flags.Error, OSError) as error:
+    # ml_collections puts tracebacks and attempts first, the reason last.
+    reason = str(error).strip().rpartition("\n")[2].strip()
+    _fail(f"{reason}; --help lists the flags")
+  except (AttributeError, KeyError, TypeError) as error:
+    if _in_config_file(error):
+      raise  # a bug in the user's config file: its place is needed
+    _fail(_config_error(argv) or _innermost(error))
+  except SystemExit as error:  # absl treats --help as a failure
+    if _in_config_file(error):
+      raise
+    sys.exit(0)
+  if len(rest) > 1 and not positional:
+    _fail(f"unexpected argument {rest[1]!r}; --help lists the flags")
+  return rest
+
+
+def _config_error(argv: Sequence[str]) -> str:
+  """Message for the first --config.KEY that the config lacks; "" if none."""
+  text = "\n".join(argv)
+  files = re.findall(r"^--?config[=\n](.+)$", text, re.MULTILINE)
+  if not files:
+    return ""
+  # The flag's own value is not set, because parsing it failed.
+  known = _dotted(flags.FLAGS["config"].parser.parse(files[-1]))
+  for key in re.findall(r"^--?(?:no)?config\.([^=\n]+)", text, re.MULTILINE):
+    if key not in known:
+      return f"no such key in the config: {key}; {_hint(key, known)}"
+  return ""
+
+
+def _dotted(config: Any, prefix: str = "") -> list[str]:
+  """All keys of a config and its sections, such as "optimizer.anneal"."""
+  keys = []
+  for key, value in config.items():
+    keys.append(prefix + key)
+    if hasattr(value, "items"):
+      keys += _dotted(value, f"{prefix}{key}.")
+  return keys
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+  """Names the most similar key, or all keys of the same section.
+
+  A key's last part may also be the initials of the one that was meant: "lr" for
+  "learning_rate".
+  """
+
+  section, _, name = key.rpartition(".")
+
+  def likeness(other: str) -> tuple[float, float]:
+    """Of the last parts, then of the whole keys."""
+    last = other.rpartition(".")[2]
+    initials = "".join(word[:1] for word in last.split("_"))
+    return (
+        1.0 if name == initials else _likeness(name, last),
+        _likeness(key, other),
+    )
+
+  best = max(known, key=likeness)
+  if max(likeness(best)) >= _LIKENESS:
+    return f"did you mean {best}?"
+  beside = [k for k in known if k.rpartition(".")[0] == section]
+  return f"there are {', '.join(beside or known)}"
+
+
+def _likeness(a: str, b: str) -> float:
+  return difflib.SequenceMatcher(None, a, b).ratio()
+
+
+def _innermost(error: BaseException) -> str:
+  """The text of the error that ml_collections wrapped, on one line."""
+  text: Any = error
+  while isinstance(text, BaseException) and text.args:
+    text = text.args[0]
+  return f"--config: {' '.join(str(text).split())}"
 
 
 def _in_config_file(error: BaseException) -> bool:
-  """Whether a config file's `get_config` was running."""
+  """Whether the error was raised by a config file's `get_config`."""
   frames = traceback.walk_tb(error.__traceback__)
   return any(frame.f_code.co_name == "get_config" for frame, _ in frames)
 
 
+def _system_error(error: OSError) -> str:
+  """One line that names the path, for full disks, permissions and the like."""
+  if error.filename is None:
+    return f"{error.strerror}, while a file was read or written"
+  path = os.fsdecode(error.filename)
+  if error.errno == errno.EEXIST:
+    return f"{path} is a file, but a folder is needed there; name another"
+  if error.errno == errno.ENOTDIR:
+    return f"{path}: a part of this path is a file, not a folder; name another"
+  return f"{path}: {error.strerror}"
+
+
+def _set_up_log() -> None:
+  """Logs plain messages of ours, and warnings of all, beside progress bars."""
+  handler = logging.get_absl_handler()
+  handler.setFormatter(None)
+  handler.addFilter(_is_wanted)
+  handler.python_handler.setStream(_BesideBars())
+  if flags.FLAGS["verbosity"].using_default_value:
+    logging.set_verbosity(logging.INFO)
+  sys.unraisablehook = _without_orbax
+
+
+def _without_orbax(error: "sys.UnraisableHookArgs") -> None:
+  """Drops what Orbax's other writes report after one of them has failed."""
+  if str(error.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(error)
+
+
 class _BesideBars(io.TextIOBase):
-  """Standard error that leaves progress bars whole."""
+  """Standard error, written so that progress bars stay intact."""
 
   def write(self, text: str) -> int:
     tqdm.tqdm.write(text, sys.stderr, end="")
@@ -114,16 +199,22 @@ class _BesideBars(io.TextIOBase):
     sys.stderr.flush()
 
 
-def _is_ours_or_warning(record: std_logging.LogRecord) -> bool:
-  """Orbax and JAX tell dozens of lines about every file they touch.
+def _is_wanted(record: std_logging.LogRecord) -> bool:
+  """Drops INFO messages of other libraries, except training progress by clu.
 
-  What clu tells is what we asked it to.
+  Orbax and JAX log dozens of lines about every file.  Orbax also logs
+  tracebacks of errors that it raises to us as well.
   """
-  path = pathlib.Path(record.pathname)
-  ours = any(path.is_relative_to(_HOME / name) for name in _PACKAGES)
-  return record.levelno >= std_logging.WARNING or ours or "clu" in path.parts
+  path, text = pathlib.Path(record.pathname), str(record.msg)
+  if record.levelno >= std_logging.WARNING:
+    return not (record.exc_info and "orbax" in path.parts)
+  if "clu" in path.parts:
+    # For TensorBoard alone: notes on images that it got.
+    record.msg = text.removeprefix("Setting work unit notes: ")
+    return "Got images" not in text
+  return any(path.is_relative_to(_HOME / name) for name in _PACKAGES)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
   sys.stderr.write(f"error: {message}\n")
   sys.exit(2)

@@ -32,7 +32,7 @@ from sfe_jax.directions import (
 from sfe_jax.editor import OPTIONAL, Editor, registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import images, runs, weights
+from sfe_jax.storage import atomic, images, weights
 
 FLAGS = flags.FLAGS
 
@@ -144,7 +144,7 @@ def list_edits(
 def _registry() -> Registry:
   """The edits, without reading the networks' parameters."""
   if FLAGS.weights and not FLAGS.random_weights:
-    folder = runs.weight_folder(FLAGS.weights)
+    folder = weights.require_folder(FLAGS.weights)
     generator = weights.module(folder / "generator", Generator)
   else:
     folder = FLAGS.weights or "weights"
@@ -329,7 +329,7 @@ def main(_: Sequence[str]) -> int:
   directions = _registry()
   groups = [[e] for e in FLAGS.edit] if FLAGS.separately else [FLAGS.edit]
   jobs = [job for group in groups for job in parse_edits(group, directions)]
-  pathlib.Path(FLAGS.out).mkdir(parents=True, exist_ok=True)
+  atomic.require_writable(FLAGS.out)
   logging.info("loading %s", FLAGS.weights or "random weights")
   run = Run(_load(directions), jobs)
   logging.info("the first picture on a machine waits a minute for compilation")

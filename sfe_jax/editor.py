@@ -26,7 +26,7 @@ from sfe_jax.models.feature_editor import FeatureEditor
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
-from sfe_jax.storage import runs, weights
+from sfe_jax.storage import weights
 
 Strength = float | np.ndarray | Sequence[float]
 
@@ -119,7 +119,7 @@ class Editor:
     Raises:
       UserError: a network is missing, damaged or does not fit the others.
     """
-    folder = runs.weight_folder(folder)
+    folder = weights.require_folder(folder)
     if unknown := sorted(set(without) - set(OPTIONAL)):
       raise UserError(
           f"an editor can do without {' and '.join(OPTIONAL)}, not without"
@@ -129,9 +129,10 @@ class Editor:
     missing = [name for name in wanted if not (folder / name).is_dir()]
     if missing:
       files = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)
+      where = weights.shown(folder)
       raise UserError(
-          f"{folder} lacks {files}; convert the official file into it with"
-          f" python -m convert --src FILE --dst {folder}"
+          f"{where} lacks {files}; convert the official file into it with"
+          f" python -m convert --src FILE --dst {where}"
           + _ways_without(missing)
       )
     command_line.enable_compilation_cache()

@@ -1,9 +1,10 @@
-"""The one exception that stands for a mistake a user can mend."""
+"""The exception for mistakes that a user can correct."""
 
 
 class UserError(ValueError):
-  """Bad input from a user: names the rule, the value received, the way out.
+  """Bad input from a user.
 
-  Command lines print it as one line and exit with code 2; every other
-  exception is a fault of ours and keeps its traceback.
+  The message names the rule, the value received and what to do.  Command lines
+  print it as one line and exit with code 2.  Any other exception is a bug and
+  keeps its traceback.
   """

@@ -227,7 +227,10 @@ def _lose(folder):
 def _describe(**change):
   def edit(folder):
     path = folder / "network.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    document = json.loads(path.read_text())
+    # As in version 0.1: checksums would refuse every change.
+    del document["crc32"], document["document_crc32"]
+    path.write_text(json.dumps(document | change))
 
   return edit
 

@@ -139,7 +139,7 @@ def test_shard_messages(tmp_path):
   with pytest.raises(UserError, match="00001-of-00002.*no such shard"):
     array_record(dst, SIZE)
   (dst / shards.METADATA).write_text("{")
-  with pytest.raises(UserError, match="metadata.json is damaged"):
+  with pytest.raises(UserError, match="metadata.json cannot be read"):
     array_record(dst, SIZE)
 
 

@@ -28,7 +28,7 @@ from sfe_jax.drawn_faces.effects import EFFECTS
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import labels, weights
+from sfe_jax.storage import weights
 
 WIDTHS = (512,) * 10 + (256, 256, 128, 128, 64, 64, 32)
 SMALL = LatentSpace(10, (8, 8, 4), w_dim=8)
@@ -386,7 +386,7 @@ SHIPPED = pathlib.Path(sfe_jax.__file__).parent / "pretrained/toy"
 
 
 def test_shipped_directions_say_what_they_do():
-  schema = labels.of_network(SHIPPED / "perception")
+  schema = weights.label_schema(SHIPPED / "perception")
   words = effects.of_schema(schema, EFFECTS)
   fitted = files.fitted(SHIPPED / "directions").values()
   told = {about.adds: about.effect for about in fitted if about.adds}

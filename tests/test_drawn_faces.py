@@ -252,7 +252,8 @@ def test_a_folder_of_other_faces_is_refused(tmp_path):
 @pytest.mark.parametrize("args, message", [
     ((), "--dst FOLDER and --count N are required"),
     (("--dst", "x", "--count", 3, "--size", 16), "--size=16"),
-    (("--dst", __file__, "--count", 1), "test_drawn_faces.py: File exists"),
+    (("--dst", "x", "--count", 0), "--count=0"),
+    (("--dst", __file__, "--count", 1), "test_drawn_faces.py is a file, but"),
 ])
 def test_wrong_flags_are_one_line(args, message):
   done = command(*args)

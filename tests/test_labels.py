@@ -7,6 +7,7 @@ import pytest
 
 from sfe_jax import data
 from sfe_jax.data.sources import Folder, Labelled
+from sfe_jax.directions.names import label_names
 from sfe_jax.errors import UserError
 from sfe_jax.storage import labels
 from tests.drawn_data import SIZE, Drawn, drawn_folder, number
@@ -74,7 +75,7 @@ def test_names_of_edits():
   hair = labels.Column("hair style", "categorical", ("Très long!", "bob"))
   schema = (labels.Column("age", "continuous"), hair)
   names = ["age", "hair_style_Très_long", "hair_style_bob"]
-  assert labels.edit_names(schema) == names
+  assert label_names(schema) == names
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_names_of_edits():
 def test_names_that_edits_cannot_have(names, message):
   schema = [labels.Column(name, "continuous") for name in names]
   with pytest.raises(UserError, match=message):
-    labels.edit_names(schema)
+    label_names(schema)
 
 
 def test_missing_files(tmp_path):

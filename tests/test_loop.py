@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from sfe_jax import data, devices
 from sfe_jax.errors import UserError
-from sfe_jax.storage import checkpoints
-from sfe_jax.training import loop, recorder
+from sfe_jax.storage import checkpoints, runs
+from sfe_jax.training import loop
 from tests import toy_stage
 
 ALL = [
@@ -162,12 +162,12 @@ def test_curves_of_a_run_that_was_stopped(tmp_path, whole, monkeypatch):
   with open(tmp_path / "metrics.jsonl", "a") as file:
     file.write('{"step": 3, "loss/l2": 99}\n{"step": 3, "loss/\n')
   run(tmp_path, settings)
-  curves, single = recorder.read_curves(tmp_path), scalars(whole)
+  curves, single = runs.read_curves(tmp_path), scalars(whole)
   assert list(curves["loss/l2"]) == list(range(1, 8))
   for step, value in curves["loss/l2"].items():
     want = 99 if step == 3 else single["loss/l2"][step]
     np.testing.assert_allclose(value, want, rtol=1e-6)
-  assert recorder.read_curves(tmp_path / "none") == {}
+  assert runs.read_curves(tmp_path / "none") == {}
 
 
 def test_a_finished_run_does_nothing(whole, caplog):

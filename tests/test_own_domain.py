@@ -17,8 +17,7 @@ from PIL import Image
 from sfe_jax.data import folders
 from sfe_jax.drawn_faces import folder as drawn_faces
 from sfe_jax.errors import UserError
-from sfe_jax.storage import images, labels
-from sfe_jax.training import recorder
+from sfe_jax.storage import images, labels, runs
 from tests.drawn_data import drawn, drawn_folder, save
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -263,7 +262,7 @@ def test_a_stopped_chain_goes_on(chain):
 def test_every_stage_was_trained(chain):
   root, _, _ = chain
   for name in STAGES:
-    curves = recorder.read_curves(root / "out" / name)
+    curves = runs.read_curves(root / "out" / name)
     assert max(map(max, curves.values())) == 1, name
   for network in ("generator", "e4e", "inverter", "feature_editor"):
     assert (root / "out/editor" / network).is_dir()

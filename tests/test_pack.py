@@ -1,6 +1,7 @@
 """Small weight folders, and those found by name."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -98,18 +99,36 @@ def test_how_runs_went(tmp_path):
   run = tmp_path / "toy" / "phase1"
   run.mkdir(parents=True)
   with pytest.raises(UserError, match="no workdir of a run"):
-    pack.tell([run], tmp_path / "small")
-  for name in ("config", "run", "trained"):
-    (run / f"{name}.json").write_text(json.dumps({"seed": name}))
+    pack.copy_training([run], tmp_path / "small")
+  command = ["/me/sfe/sfe_jax/train.py", "--workdir=/me/sfe/out/x", "--a=b=/c"]
+  documents = {
+      "config": {"seed": 0, "path": "/data/faces", "name": None, "w": "a/b"},
+      "run": [{"command": command}],
+      "trained": {},
+  }
+  for name, document in documents.items():
+    (run / f"{name}.json").write_text(json.dumps(document))
   (run / "metrics.jsonl").write_text('{"step": 1}\n')
-  pack.tell([run], tmp_path / "small")
+  pack.copy_training([run], tmp_path / "small")
   told = tmp_path / "small/training"
   assert json.loads((told / "phase1.json").read_text()) == {
-      "config": {"seed": "config"}, "run": {"seed": "run"}
+      "config": documents["config"] | {"path": ".../faces"},
+      "run": [
+          {"command": ["sfe_jax/train.py", "--workdir=out/x", "--a=b=.../c"]}
+      ],
   }
   assert (told / "phase1.jsonl").read_text() == '{"step": 1}\n'
   with pytest.raises(UserError, match="two --run have the same last part"):
-    pack.tell([run, tmp_path / "other" / "phase1"], tmp_path / "small")
+    pack.copy_training(
+        [run, tmp_path / "other" / "phase1"], tmp_path / "small"
+    )
+
+
+def test_shipped_files_name_no_folder_of_a_machine():
+  for path in (weights.SHIPPED / "toy").rglob("*"):
+    assert path.is_dir() or not re.search(
+        rb"/(work|home|root|tmp)/", path.read_bytes()
+    ), path
 
 
 def test_weights_by_name(tmp_path, monkeypatch):

@@ -70,7 +70,9 @@ def get_config(variant: str = ""):
       },
       "init": {"random": True, "strength": 0.1},
       "compute": {"precision": "highest"},
-      "checkpoint": {"every": 2, "keep": 2, "best": "l2"},
+      "checkpoint": {
+          "every": 2, "keep": 2, "best": "l2", "deploy": "best"
+      },
   })
 
 

@@ -21,6 +21,7 @@ import tqdm
 from absl import logging
 
 from sfe_jax.data.sources import Folder
+from sfe_jax.directions.names import label_names
 from sfe_jax.errors import UserError
 from sfe_jax.storage import images
 from sfe_jax.storage import labels as label_files
@@ -117,7 +118,7 @@ def _check_labels(labels: str | os.PathLike, paths: list[str]) -> None:
   """Raises UserError unless rows fit the pictures, and columns can be edits."""
   table = label_files.read(labels)
   table.of(paths)
-  label_files.edit_names(table.schema)  # better refused now than hours later
+  label_names(table.schema)  # better refused now than hours later
   label_files.read_effects(labels)
   missing = [path for path in table.rows if not os.path.isfile(path)]
   if missing:

@@ -3,10 +3,8 @@
 import dataclasses
 import io
 import itertools
-import json
 import os
 import pathlib
-import shutil
 from collections.abc import Iterable, Sequence
 
 import grain
@@ -16,6 +14,7 @@ from array_record.python import array_record_module
 from PIL import Image
 
 from sfe_jax.errors import UserError
+from sfe_jax.storage import atomic
 
 METADATA = "metadata.json"
 FORMATS = ("jpg", "png")
@@ -48,18 +47,18 @@ def read_metadata(folder: str | os.PathLike) -> Metadata:
     UserError: the folder has none, or it is damaged.
   """
   path = pathlib.Path(folder) / METADATA
+  advice = "write or copy the shards again"
+  content = atomic.read_json(
+      path,
+      missing=f"{folder}: no shards of python -m sfe_jax.data.prepare here (no"
+      f" {METADATA}); name other shards by a pattern, e.g."
+      f" {folder}/*.array_record",
+      advice=advice,
+  )
   try:
-    return Metadata(**json.loads(path.read_text(encoding="utf-8")))
-  except FileNotFoundError as error:
-    raise UserError(
-        f"{folder}: no shards of python -m sfe_jax.data.prepare here (no"
-        f" {METADATA}); name other shards by a pattern, e.g."
-        f" {folder}/*.array_record"
-    ) from error
-  except (ValueError, TypeError) as error:
-    raise UserError(
-        f"{path} is damaged, write or copy the shards again: {error}"
-    ) from error
+    return Metadata(**content)
+  except TypeError as error:
+    raise UserError(f"{path} is damaged: {error}; {advice}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,18 +129,12 @@ def write(
       num_threads=threads, prefetch_buffer_size=4 * threads
   )
   dataset = grain.MapDataset.source(_Encoded(source, format, quality))
-  part = dst.with_name(f".{dst.name}.{os.getpid()}")
-  part.mkdir(parents=True)
-  try:
+  with atomic.replacing_folder(dst) as part:
     skipped = _write_files(part, names, dataset.to_iter_dataset(options), total)
     if len(skipped) == total:
       raise UserError(f"none of {total} pictures can be read: {skipped[0]}")
     about = Metadata(total - len(skipped), size, format, names, origin)
-    text = json.dumps(dataclasses.asdict(about), indent=1)
-    (part / METADATA).write_text(text + "\n", encoding="utf-8")
-    _swap(part, dst)
-  finally:
-    shutil.rmtree(part, ignore_errors=True)
+    atomic.write_json(part / METADATA, dataclasses.asdict(about))
   return about, skipped
 
 
@@ -183,17 +176,3 @@ def _write_files(
         bar.update()
       writer.close()
   return skipped
-
-
-def _swap(part: pathlib.Path, dst: pathlib.Path) -> None:
-  """Puts `part` in the place of `dst`."""
-  old = dst.with_name(f"{part.name}.old")
-  if dst.exists():
-    dst.rename(old)
-  try:
-    part.rename(dst)
-  except OSError:
-    if old.exists():
-      old.rename(dst)
-    raise
-  shutil.rmtree(old, ignore_errors=True)

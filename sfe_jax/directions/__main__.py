@@ -51,7 +51,7 @@ from absl import flags, logging
 from sfe_jax import command_line
 from sfe_jax.directions import candidates, search
 from sfe_jax.errors import UserError
-from sfe_jax.storage import runs, weights
+from sfe_jax.storage import atomic, weights
 
 FLAGS = flags.FLAGS
 
@@ -91,13 +91,14 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.weights:
     raise UserError("name a weight folder with --weights")
-  folder = runs.weight_folder(FLAGS.weights)
+  folder = weights.require_folder(FLAGS.weights)
   if not FLAGS.out and folder.is_relative_to(weights.SHIPPED):
     raise UserError(
         f"--weights {FLAGS.weights} come with the project; name a folder to"
         " write with --out"
     )
   out = pathlib.Path(FLAGS.out or folder / "directions")
+  atomic.require_writable(out)
   fields = dataclasses.fields(search.Settings)
   values: dict[str, Any] = {f.name: FLAGS[f.name].value for f in fields}
   # Accelerators use fewer digits in matrix products by default.

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
+from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LevelsMapper
-from sfe_jax.storage import labels, weights
+from sfe_jax.storage import weights
 
 
 def parse_strengths(
@@ -119,7 +120,7 @@ class Entry:
 
 
 def _attribute_key(attribute: str) -> str:
-  return labels.name_key(attribute.replace("=", "_"))
+  return name_key(attribute.replace("=", "_"))
 
 
 def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:

@@ -12,9 +12,10 @@ from absl import logging
 from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File, range_text
 from sfe_jax.directions.families import DirectionData, LatentSpace
+from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import labels
+from sfe_jax.storage.weights import shown
 
 TABLES: dict[str, tuple[Entry, ...]] = {
     "faces": faces.ENTRIES,
@@ -273,7 +274,7 @@ class Registry:
       raise UserError(
           f"a direction's name must be a string such as 'age', got {name!r}"
       )
-    key = labels.name_key(name)
+    key = name_key(name)
     if key in self._entries:
       return key
     close = difflib.get_close_matches(key, self._entries, 3)
@@ -281,7 +282,7 @@ class Registry:
     published = " or ".join(
         f"--domain {domain}"
         for domain, entries in TABLES.items()
-        if key in {labels.name_key(entry.name) for entry in entries}
+        if key in {name_key(entry.name) for entry in entries}
     )
     raise UserError(
         f"unknown direction {name!r}"
@@ -293,7 +294,7 @@ class Registry:
             else ""
         )
         + "; list them all with `python -m sfe_jax.edit --list_edits"
-        + f" --weights {self._folder}`"
+        + f" --weights {shown(self._folder)}`"
     )
 
   def add_file(
@@ -320,7 +321,7 @@ class Registry:
 
   def _add_fitted(self, path: pathlib.Path, about: files.About) -> None:
     name, remark = path.stem, ""
-    taken = self._entries.get(labels.name_key(name))
+    taken = self._entries.get(name_key(name))
     if taken is not None and not isinstance(taken, File):
       name = f"fitted_{name}"
       remark = f"{taken.name!r} is the published direction"
@@ -332,7 +333,7 @@ class Registry:
     self._add(File(name, path=path, remark=remark, **about._asdict()))
 
   def _add(self, entry: Entry) -> None:
-    key = labels.name_key(entry.name)
+    key = name_key(entry.name)
     if key in self._entries:
       taken = self._entries[key]
       where = f" ({entry.path})" if isinstance(entry, File) else ""

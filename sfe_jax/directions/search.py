@@ -19,6 +19,7 @@ from sfe_jax.directions import (
 )
 from sfe_jax.directions.candidates import Candidate
 from sfe_jax.directions.effects import Words
+from sfe_jax.directions.names import label_names
 from sfe_jax.directions.ranges import Effect, Probe
 from sfe_jax.directions.samples import LabelledPictures, Samples
 from sfe_jax.errors import UserError
@@ -148,7 +149,7 @@ def load(folder: pathlib.Path, settings: Settings) -> Probe:
   """
   generator, generator_variables = _read(folder, "generator")
   perception, perception_variables = _read(folder, "perception")
-  schema = labels.of_network(folder / "perception")
+  schema = weights.label_schema(folder / "perception")
   if len(labels.outputs(schema)) != perception.outputs:
     raise UserError(
         f"{folder / 'perception'} scores {perception.outputs} labels and names"
@@ -176,8 +177,8 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
   """A network of a weight folder and its variables."""
   if not (folder / name).is_dir():
     raise UserError(
-        f"{folder} holds no {name}; train it with configs/toy_{name}.py and"
-        f" copy WORKDIR/weights/{name} there"
+        f"{weights.shown(folder)} holds no {name}; train it with"
+        f" configs/toy_{name}.py and copy WORKDIR/weights/{name} there"
     )
   return weights.read(folder / name, _NETWORKS[name])
 
@@ -208,7 +209,7 @@ def _replaceable(
     out: pathlib.Path, schema: labels.Schema, settings: Settings
 ) -> list[pathlib.Path]:
   """Fitted directions in OUT; UserError if other files are in the way."""
-  names = labels.edit_names(schema)
+  names = label_names(schema)
   names += [f"pca{i + 1}" for i in range(settings.components)]
   names += [f"sefa{i + 1}" for i in range(settings.sefa)]
   old = list(files.fitted(out))

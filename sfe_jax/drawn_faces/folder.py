@@ -149,7 +149,7 @@ def _claim(folder: pathlib.Path, about: dict[str, int]) -> None:
   """Records seed and size of a new folder; checks those of an existing one."""
   path = folder / _ABOUT
   if path.exists():
-    found = atomic.read_json(path)
+    found = atomic.read_json(path, advice=f"remove {folder}")
     if found != about:
       raise UserError(
           f"{folder} holds faces with {found}, but {about} was asked for; name"

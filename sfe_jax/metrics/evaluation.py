@@ -21,7 +21,7 @@ from sfe_jax.metrics.judge import Judge
 from sfe_jax.metrics.methods import Method
 from sfe_jax.metrics.settings import Settings
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import atomic, images, labels, runs, weights
+from sfe_jax.storage import atomic, images, labels, weights
 from sfe_jax.storage.images import Pictures
 
 _PAIRS = 500
@@ -278,8 +278,8 @@ def run(settings: Settings) -> dict[str, Any]:
     raise UserError("--without is for --method sfe")
   if os.path.isdir(settings.out):
     raise UserError(f"--out {settings.out} is a folder; name a JSON file")
-  folder = runs.weight_folder(settings.weights)
-  networks = runs.weight_folder(settings.networks or folder)
+  folder = weights.require_folder(settings.weights)
+  networks = weights.require_folder(settings.networks or folder)
   generator = cast(Generator, weights.module(folder / "generator", Generator))
   size = generator.resolution
   directions = Registry.of_weights(folder, generator, settings.domain)

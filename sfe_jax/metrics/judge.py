@@ -128,7 +128,7 @@ class Judge:
     outputs: Sequence[str] = ()
     if (folder / OWN).is_dir():
       wanted.add(OWN)
-      outputs = labels.outputs(labels.of_network(folder / OWN))
+      outputs = labels.outputs(weights.label_schema(folder / OWN))
     networks = {
         name: weights.read(folder / name, _EXPECTED[name])
         for name in sorted(wanted)
@@ -232,8 +232,9 @@ def _first(folder: pathlib.Path, flag: str, known: Sequence[str]) -> str:
     if name == NONE or (folder / name).is_dir():
       return name
   raise UserError(
-      f"{folder} holds no network for --{flag}, one of {', '.join(known)}; name"
-      " a weight folder that has one with --networks, train perception"
+      f"{weights.shown(folder)} holds no network for --{flag}, one of"
+      f" {', '.join(known)}; name a weight folder that has one with --networks,"
+      " train perception"
       " (configs/toy_perception.py) or convert an official file"
   )
 

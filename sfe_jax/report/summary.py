@@ -20,8 +20,7 @@ from sfe_jax.editor import Editor
 from sfe_jax.errors import UserError
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
 from sfe_jax.report import page
-from sfe_jax.storage import atomic, images
-from sfe_jax.training import recorder
+from sfe_jax.storage import atomic, images, runs
 
 PAGE, SHEET, NEXT = "report.html", "report.png", "next.txt"
 STAGES = ("generator", "perception", "e4e", "phase1", "phase2")
@@ -66,7 +65,7 @@ class Stage:
     steps: that were made.
     hours: that they took, without compilation and validation.
     device: what on.
-    curves: value by step of every number, see `recorder.read_curves`.
+    curves: value by step of every number, see `runs.read_curves`.
   """
 
   name: str
@@ -83,7 +82,7 @@ def read_stage(out: pathlib.Path, name: str) -> Stage:
     UserError: there is no such run.
   """
   config, starts = (_json(out / name / f) for f in ("config.json", "run.json"))
-  curves = recorder.read_curves(out / name)
+  curves = runs.read_curves(out / name)
   hours, before = 0.0, 0
   for step, rate in curves.pop("train/steps_per_second", {}).items():
     hours += (step - before) / rate / 3600

@@ -1,13 +1,15 @@
-"""Numbered checkpoints of a run; knows trees of arrays and nothing else.
+"""Numbered checkpoints of a run.
 
   WORKDIR/checkpoints/1000/state/    the training state (Orbax)
   WORKDIR/checkpoints/1000/data/     position in the data, a file per process
   WORKDIR/checkpoints/1000/meta/     small facts of the caller (JSON)
-  WORKDIR/checkpoints/1000/metrics/  validation at this step, if there was one
+  WORKDIR/checkpoints/1000/metrics/  validation results of this step, if any
 
-A checkpoint is written beside the training under a temporary name and renamed:
-it is whole or absent.  It holds one copy of the state, whatever the number of
-devices.  With several processes all of them call every function here.
+A checkpoint is written in the background under a temporary name and renamed
+when it is complete.  It holds one copy of the state, whatever the number of
+devices.  If a run has several processes, all of them must call every function
+and method here.  This module treats the state as a tree of arrays and knows
+nothing about networks.
 """
 
 import dataclasses
@@ -23,22 +25,23 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from sfe_jax.errors import UserError
+from sfe_jax.storage import atomic
 
 FOLDER = "checkpoints"
-_SHOWN = 3
-_REASON = 160  # characters of another library's message
+_SHOWN = 3  # differences that an error message lists
+_REASON = 160  # characters of another library's message in ours
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-  """What a checkpoint gave back.
+  """Content of a checkpoint.
 
   Attributes:
-    step: its number.
+    step: number of the checkpoint.
     state: tree of numpy arrays.
     meta: the caller's facts.
-    has_data: whether the data's position was restored too: only by as many
-      processes as saved it.
+    has_data: whether the position in the data was restored too.  This needs the
+      number of processes that saved it.
   """
 
   step: int
@@ -48,27 +51,27 @@ class Restored:
 
 
 class Checkpoints:
-  """Saves while training goes on; keeps the last ones and the best one.
+  """Saves in the background; keeps the last checkpoints and the best one.
 
-  Use it as a context manager: leaving waits for the save under way.
+  It is a context manager: leaving it waits for the current save.
   """
 
   def __init__(
       self, workdir: str | os.PathLike, keep: int = 2, best: str = "loss"
   ):
-    """Opens, or makes, the checkpoints of a run.
+    """Opens the checkpoints of a run.
 
     Args:
-      workdir: their folder is made in it.
-      keep: how many of the last are kept.
-      best: metric whose lowest value is kept besides.
+      workdir: of the run; the folder of checkpoints is created in it.
+      keep: number of last checkpoints to keep.
+      best: validation metric; the checkpoint with the lowest value is kept too.
     """
     self._folder = _folder(workdir)
 
     def value(metrics: Mapping[str, float]) -> float:
       return metrics.get(best, math.inf)
 
-    # Without best_fn Orbax stores no metrics for the policy to look at.
+    # Orbax stores metrics only if best_fn is given; the policy needs them.
     options = ocp.CheckpointManagerOptions(
         save_decision_policy=policies.FixedIntervalPolicy(1),
         preservation_policy=policies.AnyPreservationPolicy([
@@ -83,8 +86,9 @@ class Checkpoints:
         best_fn=value,
         best_mode="min",
         cleanup_tmp_directories=True,
-        # Waiting for folders made in the background, Orbax counts each
-        # process's saves; process 0 makes more, and others wrote too early.
+        # If folders are created in the background, each process waits by a
+        # count of its own saves.  Process 0 saves weight folders besides, so
+        # that the counts differ and other processes write too early.
         async_options=ocp.AsyncOptions(
             create_directories_asynchronously=False
         ),
@@ -102,10 +106,11 @@ class Checkpoints:
     return self
 
   def __exit__(self, *_) -> None:
-    self._manager.close()
+    with atomic.naming(self._folder):
+      self._manager.close()
 
   def is_best(self, metrics: Mapping[str, float]) -> bool:
-    """Whether these metrics are better than those of every checkpoint."""
+    """Whether these metrics are better than those of all checkpoints."""
     return self._value(metrics) < self._best
 
   def save(
@@ -116,17 +121,20 @@ class Checkpoints:
       meta: Mapping[str, Any],
       metrics: Mapping[str, float] | None = None,
   ) -> None:
-    """Starts to write a checkpoint; the arguments may change afterwards.
+    """Starts to write a checkpoint.
+
+    The arguments may change as soon as this returns.
 
     Args:
-      step: its number, higher than all before.
-      state: tree of numpy arrays, one copy, the same in every process.
+      step: number of the checkpoint, above all previous ones.
+      state: tree of numpy arrays, one copy, equal in all processes.
       data: Grain iterator.
       meta: JSON-serialisable facts.
-      metrics: of the validation at this step.
+      metrics: validation results at this step.
 
     Raises:
       UserError: the state is not finite; nothing is written.
+      OSError: this save or the one before failed, e.g. because of a full disk.
     """
     import grain.checkpoint as grain_checkpoint  # only training has it
 
@@ -143,19 +151,24 @@ class Checkpoints:
             {"processes": jax.process_count(), "facts": dict(meta)}
         ),
     )
-    if not self._manager.save(step, args=args, metrics=dict(metrics or {})):
+    with atomic.naming(self._folder):  # of this save, or of the one before
+      saved = self._manager.save(step, args=args, metrics=dict(metrics or {}))
+    if not saved:
       raise RuntimeError(f"{self._folder}: checkpoint {step} was not written")
     self._best = min(self._best, self._value(metrics or {}))
 
   def restore(self, state: Any, data: Any) -> Restored | None:
-    """Reads the last checkpoint; None where there is none yet.
+    """Reads the last checkpoint.
 
     Args:
-      state: tree of arrays: the structure, shapes and dtypes wanted.
-      data: Grain iterator, moved to where it was.
+      state: tree of arrays with the expected structure, shapes and dtypes.
+      data: Grain iterator, which is moved to the stored position.
+
+    Returns:
+      The checkpoint's content, or None if there is no checkpoint yet.
 
     Raises:
-      UserError: the checkpoint is damaged or of another model.
+      UserError: the checkpoint is damaged or belongs to another model.
     """
     import grain.checkpoint as grain_checkpoint  # only training has it
 
@@ -181,7 +194,10 @@ class Checkpoints:
     return Restored(step, found.state, meta["facts"], has_data)
 
   def _compare(self, path: pathlib.Path, wanted: Any) -> None:
-    """Orbax itself casts dtypes silently and names no array."""
+    """Raises UserError if the stored tree differs from `wanted`.
+
+    Orbax casts dtypes silently, and its errors name no array.
+    """
     stored = {name: _kind(x) for name, x in _named(_metadata(path))}
     wanted = {name: _kind(x) for name, x in _named(wanted)}
     differences = [
@@ -201,13 +217,30 @@ class Checkpoints:
 
 
 def latest_step(workdir: str | os.PathLike) -> int | None:
-  """Number of the last whole checkpoint of a run; changes nothing."""
-  folder = _folder(workdir)
-  if not folder.is_dir():
-    return None
-  return max(
-      (int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None
-  )
+  """Number of the last complete checkpoint of a run, None if there is none."""
+  return max(_steps(workdir), default=None)
+
+
+def best_step(workdir: str | os.PathLike, metric: str) -> int | None:
+  """Number of the checkpoint with the lowest validation value of a metric.
+
+  Args:
+    workdir: of the run.
+    metric: name of a validation result.
+
+  Returns:
+    The latest of equally good ones; None if no checkpoint has the metric.
+
+  Raises:
+    UserError: stored metrics are damaged.
+  """
+  values = {}
+  for step in _steps(workdir):
+    path = _folder(workdir) / str(step) / "metrics" / "metrics"
+    metrics = atomic.read_json(path) if path.exists() else None
+    if metrics and metric in metrics:
+      values[step] = metrics[metric]
+  return min(values, key=lambda step: (values[step], -step), default=None)
 
 
 def read_state(
@@ -215,12 +248,12 @@ def read_state(
     step: int | None = None,
     names: Sequence[str] = ("step", "params", "model_state"),
 ) -> dict[str, Any]:
-  """Reads parts of a run's state, such as all but the optimisers.
+  """Reads parts of a run's state.
 
   Args:
     workdir: of the run.
     step: of the checkpoint; None takes the last.
-    names: fields of the state.
+    names: fields of the state to read.
 
   Returns:
     {field: tree of numpy arrays}, trees as nested dicts.
@@ -233,9 +266,9 @@ def read_state(
     raise UserError(f"{workdir} holds no checkpoint: train first")
   path = _folder(workdir) / str(step)
   if not path.is_dir():
-    kept = sorted(int(p.name) for p in path.parent.glob("[0-9]*")
-                  if p.name.isdigit())
-    raise UserError(f"{workdir} holds no checkpoint {step}, only {kept}")
+    raise UserError(
+        f"{workdir} holds no checkpoint {step}, only {_steps(workdir)}"
+    )
   try:
     stored = _metadata(path / "state")
     target = {name: stored[name] for name in names}
@@ -257,12 +290,21 @@ def _folder(workdir: str | os.PathLike) -> pathlib.Path:
   return pathlib.Path(workdir).absolute() / FOLDER
 
 
+def _steps(workdir: str | os.PathLike) -> list[int]:
+  """Numbers of all complete checkpoints of a run, ascending."""
+  folder = _folder(workdir)
+  if not folder.is_dir():
+    return []
+  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+
+
 def _metadata(path: pathlib.Path) -> dict[str, Any]:
   """Shapes and dtypes of a stored tree, as nested dicts and lists."""
   return ocp.PyTreeCheckpointHandler().metadata(path).tree
 
 
 def _named(tree: Any) -> list[tuple[str, Any]]:
+  """Leaves with their paths, such as "params/conv/kernel"."""
   return [
       (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -1,18 +1,18 @@
-"""Labels of pictures: a CSV file, and what its columns mean as numbers.
+"""Labels of pictures: reads a CSV file and turns its columns into numbers.
 
   file,smile,glasses,hair
   a/1.png,0.25,1,short
   a/2.png,0.75,0,long
 
-`file` is relative to the CSV file's folder.  Columns of 0 and 1 are binary,
-other numbers continuous, text is categorical.
+Paths in column `file` are relative to the folder of the CSV file.  A column
+that holds only 0 and 1 is binary, another column of numbers is continuous, and
+a column of text is categorical.
 """
 
 import csv
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,25 +20,26 @@ import numpy as np
 from absl import logging
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, weights
+from sfe_jax.storage import atomic
 
 BINARY, CONTINUOUS, CATEGORICAL = "binary", "continuous", "categorical"
 EFFECTS = "effects.json"  # beside a CSV file, see `read_effects`
 _FILE = "file"
 _MOST_CHOICES = 64
-_Cells = Sequence[tuple[int, str]]  # line numbers and texts of a column
+# Line numbers and texts of a column.
+_Cells = Sequence[tuple[int, str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """What one column means.
+  """Meaning of one column.
 
   Attributes:
-    name: in the header.
+    name: as in the header.
     kind: BINARY, CONTINUOUS or CATEGORICAL.
-    choices: texts of a category.
-    mean: of a continuous column.
-    std: of a continuous column.
+    choices: the different texts of a categorical column, sorted.
+    mean: mean of a continuous column.
+    std: standard deviation of a continuous column.
   """
 
   name: str
@@ -49,7 +50,7 @@ class Column:
 
   @property
   def outputs(self) -> tuple[str, ...]:
-    """Names of its numbers: "smile", or one per choice: "hair=long"."""
+    """Names of the column's numbers: "smile", or "hair=long" per choice."""
     if self.kind == CATEGORICAL:
       return tuple(f"{self.name}={choice}" for choice in self.choices)
     return (self.name,)
@@ -59,22 +60,12 @@ Schema = tuple[Column, ...]
 
 
 def to_json(schema: Schema) -> list[dict[str, Any]]:
-  """What `from_json` reads."""
+  """A schema as JSON-serialisable dicts, which `from_json` reads."""
   return [dataclasses.asdict(column) for column in schema]
 
 
-def of_network(folder: str | os.PathLike) -> Schema:
-  """What the scores of a stored perception network mean; () for none.
-
-  Raises:
-    UserError: the folder holds no network.
-  """
-  info = weights.describe(folder).get("info", {})
-  return from_json(info.get("labels", ()))
-
-
 def from_json(columns: Iterable[Mapping[str, Any]]) -> Schema:
-  """The columns that a trained network's `info` names under "labels"."""
+  """The schema that `to_json` made into dicts."""
   return tuple(
       Column(**{**column, "choices": tuple(column["choices"])})
       for column in columns
@@ -82,42 +73,12 @@ def from_json(columns: Iterable[Mapping[str, Any]]) -> Schema:
 
 
 def outputs(schema: Schema) -> list[str]:
-  """Names of all numbers of a label, in order, see `Column.outputs`."""
+  """Names of all numbers of a label in order, see `Column.outputs`."""
   return [name for column in schema for name in column.outputs]
 
 
-def edit_names(schema: Schema) -> list[str]:
-  """What edits of the outputs are called: "hair=long" -> "hair_long".
-
-  Raises:
-    UserError: two have the same name, or one has none of its own.
-  """
-  names, taken = [], {}
-  for label in outputs(schema):
-    name = re.sub(r"\W+", "_", label).strip("_")
-    key = name_key(name)
-    if not key or re.fullmatch(r"(pca|sefa)\d+", key):
-      raise UserError(
-          f"the label {label!r} gives no name to an edit: use letters, and not"
-          " pca1, sefa1, ..., which are taken"
-      )
-    if key in taken:
-      raise UserError(
-          f"the labels {taken[key]!r} and {label!r} would both name an edit"
-          f" {name!r}; rename one"
-      )
-    taken[key] = label
-    names.append(name)
-  return names
-
-
-def name_key(name: str) -> str:
-  """Names are equal but for case, spaces, underscores and hyphens."""
-  return re.sub(r"[\s_-]", "", name.lower())
-
-
 def spans(schema: Schema) -> list[tuple[Column, slice]]:
-  """Every column and the place of its numbers in a label."""
+  """Every column with the place of its numbers in a label."""
   ends = np.cumsum([len(column.outputs) for column in schema])
   return [
       (column, slice(int(end) - len(column.outputs), int(end)))
@@ -127,14 +88,14 @@ def spans(schema: Schema) -> list[tuple[Column, slice]]:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """A label for each of many files.
+  """The labels of a set of files.
 
   Attributes:
     path: of the CSV file.
     schema: its columns.
-    rows: row by absolute path.
-    values: (rows, outputs) float32: binary 0 and 1, continuous standardised,
-      categories one-hot.
+    rows: row number by absolute path of the picture.
+    values: (rows, outputs) float32.  Binary columns are 0 or 1, continuous
+      columns are standardised, categorical columns are one-hot.
   """
 
   path: str
@@ -143,31 +104,41 @@ class Table:
   values: np.ndarray
 
   def of(self, files: Sequence[str]) -> np.ndarray:
-    """The labels of some files: (files, outputs) float32.
+    """Looks up the labels of files.
+
+    Args:
+      files: n paths of pictures.
+
+    Returns:
+      (n, outputs) float32, see `values`.
 
     Raises:
-      UserError: a file has none.
+      UserError: a file has no label.
     """
-    found = [self.rows.get(os.path.abspath(file)) for file in files]
-    missing = [file for file, row in zip(files, found) if row is None]
+    paths = [os.path.abspath(file) for file in files]
+    missing = [f for f, path in zip(files, paths) if path not in self.rows]
     if missing:
       raise UserError(
           f"{self.path} has no row for {len(missing)} of {len(files)} pictures,"
           f" such as {missing[0]}; its column {_FILE!r} is relative to"
           f" {os.path.dirname(self.path)}"
       )
-    return self.values[found]
+    return self.values[[self.rows[path] for path in paths]]
 
 
 def read(path: str | os.PathLike) -> Table:
-  """Reads labels; columns that teach nothing are left out, which is logged.
+  """Reads a CSV file of labels.
 
-  Means and standard deviations are those of all rows.
+  Columns of a single value and texts with more than 64 choices are left out;
+  this is logged.  Means and standard deviations are those of all rows.
+
+  Args:
+    path: of the file.
 
   Raises:
-    UserError: no such file, no column `file`, a line of another length or of a
-      known file, a value that is not what its column's first one is, or
-      nothing to learn.
+    UserError: the file or its column `file` is missing, a line has another
+      number of values than the header, a picture has two rows, a value has
+      another type than the first one of its column, or no column is left.
   """
   path = os.path.abspath(path)
   header, lines = _read(path)
@@ -176,7 +147,9 @@ def read(path: str | os.PathLike) -> Table:
         f"{path} has no column {_FILE!r}, only {', '.join(header)}; it holds"
         " every picture's path, relative to the folder of the labels"
     )
-  rows, schema, values = {}, [], []
+  rows: dict[str, int] = {}
+  schema: list[Column] = []
+  values: list[np.ndarray] = []
   for i, name in enumerate(header):
     cells = [(line, fields[i].strip()) for line, fields in lines]
     if name == _FILE:
@@ -191,12 +164,12 @@ def read(path: str | os.PathLike) -> Table:
         f"{path} has no column to learn from; it needs some besides {_FILE!r},"
         " with different values"
     )
-  values = np.concatenate(values, 1).astype(np.float32)
-  return Table(path, tuple(schema), rows, values)
+  together = np.concatenate(values, 1).astype(np.float32)
+  return Table(path, tuple(schema), rows, together)
 
 
 def _read(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-  """Header, and line number and fields of every row."""
+  """Reads the header, and the line number and fields of every row."""
   try:
     with open(path, encoding="utf-8-sig", newline="") as file:
       reader = csv.reader(file)
@@ -204,8 +177,8 @@ def _read(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
       lines = [(reader.line_num, fields) for fields in reader if fields]
   except FileNotFoundError:
     raise UserError(
-        f'{path}: no such file of labels; configs name it in data.labels, ""'
-        " is for none"
+        f"{path}: no such file of labels; the config value data.labels names"
+        ' it, "" means no labels'
     ) from None
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise UserError(f"{path} cannot be read: {error}") from error
@@ -222,7 +195,8 @@ def _read(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 def _rows(path: str, cells: _Cells) -> dict[str, int]:
   """Row numbers by absolute path."""
-  folder, rows = os.path.dirname(path), {}
+  folder = os.path.dirname(path)
+  rows: dict[str, int] = {}
   for row, (line, file) in enumerate(cells):
     file = os.path.normpath(os.path.join(folder, file))
     if file in rows:
@@ -234,7 +208,7 @@ def _rows(path: str, cells: _Cells) -> dict[str, int]:
 def _column(
     path: str, name: str, cells: _Cells
 ) -> tuple[Column | None, np.ndarray]:
-  """What a column means, None if it teaches nothing; (rows, outputs)."""
+  """Meaning of a column, None to leave it out; values (rows, outputs)."""
   first_line, first = cells[0]
   if _number(first) is None:
     return _category(path, name, cells)
@@ -248,7 +222,9 @@ def _column(
       )
     values[row] = value
   if (values == values[0]).all():
-    logging.warning("%s: all have %s %s; left out", path, name, first)
+    logging.warning(
+        "%s: column %s is %s in every row; left out", path, name, first
+    )
     return None, values
   if np.isin(values, (0, 1)).all():
     return Column(name, BINARY), values
@@ -260,6 +236,7 @@ def _column(
 def _category(
     path: str, name: str, cells: _Cells
 ) -> tuple[Column | None, np.ndarray]:
+  """As `_column`, for a column of text."""
   for line, text in cells:
     if not text:
       raise UserError(f"{path}, line {line}, column {name} is empty")
@@ -267,7 +244,7 @@ def _category(
   choices, index = np.unique(texts, return_inverse=True)
   if not 1 < len(choices) <= _MOST_CHOICES:
     logging.warning(
-        "%s: %s has %d different texts, not 2 to %d; left out",
+        "%s: column %s has %d different texts, not 2 to %d; left out",
         path, name, len(choices), _MOST_CHOICES,
     )
     return None, index
@@ -276,6 +253,7 @@ def _category(
 
 
 def _number(text: str) -> float | None:
+  """The finite number that a text stands for, else None."""
   try:
     value = float(text)
   except ValueError:

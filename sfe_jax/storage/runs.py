@@ -1,6 +1,17 @@
-"""Networks out of the checkpoints of a training run.
+"""The folder of a training run: what is in it, and how to read it.
 
-WORKDIR/trained.json, which `workdir.start` writes, names them.
+  WORKDIR/config.json    the resolved config
+  WORKDIR/trained.json   trained networks and their sizes, SHA-256 of the frozen
+                         networks, numbers of pictures, which checkpoint is
+                         deployed
+  WORKDIR/run.json       for every start: command, versions, devices, commit
+  WORKDIR/checkpoints/   see `storage.checkpoints`
+  WORKDIR/weights/       weight folder for the editor, see `storage.weights`
+  WORKDIR/metrics.jsonl  a JSON object of numbers for every logged step
+  WORKDIR/grids/         sheets of held-out pictures
+  WORKDIR/tensorboard/   the same numbers and sheets for TensorBoard
+
+`training.workdir`, `training.recorder` and `storage.checkpoints` write it.
 """
 
 import json
@@ -10,57 +21,84 @@ from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import numpy as np
+from flax import traverse_util
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import checkpoints, weights
+from sfe_jax.storage import atomic, checkpoints, weights
 
-DOCUMENT = "trained.json"
-# Of a network's variables; a stage may keep more in `model_state`.
+CONFIG = "config.json"
+TRAINED = "trained.json"
+STARTS = "run.json"
+WEIGHTS = "weights"
+CURVES = "metrics.jsonl"
+GRIDS = "grids"
+TENSORBOARD = "tensorboard"
+BEST, LAST = "best", "last"
+# Collections of a network's variables; a stage may keep others in
+# `model_state`.
 _COLLECTIONS = ("batch_stats", "buffers")
 
 
 def is_run(folder: str | os.PathLike) -> bool:
   """Whether a folder is the workdir of a run."""
-  return (pathlib.Path(folder) / DOCUMENT).is_file()
-
-
-def weight_folder(folder: str | os.PathLike) -> pathlib.Path:
-  """The path of a weight folder.
-
-  Raises:
-    UserError: there is none, or it is the workdir of a training run.
-  """
-  folder = weights.locate(folder)
-  if not folder.is_dir():
-    raise UserError(
-        f"{folder}: no such weight folder; make one with python -m convert"
-        " --src pretrained_models --dst weights"
-    )
-  if is_run(folder):
-    raise UserError(
-        f"{folder} is the workdir of a training run; its weights are in"
-        f" {folder / 'weights'}"
-    )
-  return folder
+  return (pathlib.Path(folder) / TRAINED).is_file()
 
 
 def document(workdir: str | os.PathLike) -> dict[str, Any]:
-  """What a run trains ("networks"), and what it is trained with.
+  """Reads TRAINED.
+
+  Returns:
+    Keys "networks" ({name: {"network", "sizes", "info"}}, the main network
+    first), "frozen" ({name: SHA-256}), "pictures" ({kind: number}) and "deploy"
+    ({"choice": BEST or LAST, "metric": name}; runs of version 0.1 lack it).
 
   Raises:
     UserError: the folder is not a run's, or the file is damaged.
   """
-  path = pathlib.Path(workdir) / DOCUMENT
-  try:
-    return json.loads(path.read_text())
-  except FileNotFoundError:
-    raise UserError(
-        f"{workdir} is no workdir of a run: {DOCUMENT} is missing"
-    ) from None
-  except ValueError as error:
-    raise UserError(f"{path} cannot be read: {error}") from None
+  return atomic.read_json(
+      pathlib.Path(workdir) / TRAINED,
+      missing=f"{workdir} is no workdir of a run: {TRAINED} is missing",
+  )
+
+
+def config(workdir: str | os.PathLike) -> dict[str, Any] | None:
+  """Reads CONFIG as nested dicts; None if there is none yet.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  path = pathlib.Path(workdir) / CONFIG
+  return atomic.read_json(path) if path.exists() else None
+
+
+def starts(workdir: str | os.PathLike) -> list[dict[str, Any]]:
+  """Reads STARTS: facts about every start of the run, [] for a new run.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  path = pathlib.Path(workdir) / STARTS
+  return atomic.read_json(path) if path.exists() else []
+
+
+def read_curves(workdir: str | os.PathLike) -> dict[str, dict[int, float]]:
+  """Reads CURVES: {name: {step: value}} in order of steps, {} for a new run.
+
+  A resumed run may write a step again; the last value counts.
+  """
+  curves: dict[str, dict[int, float]] = {}
+  path = pathlib.Path(workdir) / CURVES
+  text = path.read_text(encoding="utf-8") if path.exists() else ""
+  for line in text.splitlines():
+    try:
+      values = json.loads(line)
+    except ValueError:  # a killed run can leave an incomplete line
+      continue
+    step = values.pop("step")
+    for name, value in values.items():
+      curves.setdefault(name, {})[step] = value
+  return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
 def names(workdir: str | os.PathLike) -> tuple[str, ...]:
@@ -72,27 +110,52 @@ def names(workdir: str | os.PathLike) -> tuple[str, ...]:
   return tuple(document(workdir)["networks"])
 
 
+def deployed_step(workdir: str | os.PathLike) -> int:
+  """The checkpoint that stands for a run: its best one or its last one.
+
+  The run's config chooses by `checkpoint.deploy`.  The best checkpoint has the
+  lowest validation value of `checkpoint.best`.  Without validation it is the
+  last one.
+
+  Raises:
+    UserError: the folder is not a run's, it holds no checkpoint, or a file in
+      it is damaged.
+  """
+  deploy = document(workdir).get("deploy", {})
+  step = None
+  if deploy.get("choice", LAST) == BEST:
+    step = checkpoints.best_step(workdir, deploy["metric"])
+  if step is None:
+    step = checkpoints.latest_step(workdir)
+  if step is None:
+    raise UserError(f"{workdir} holds no checkpoint: train first")
+  return step
+
+
 def read(
     workdir: str | os.PathLike,
     name: str,
     step: int | None = None,
     **fields: Any,
 ) -> tuple[nn.Module, Any]:
-  """A trained network out of a checkpoint: its module and variables.
+  """Reads a trained network from a checkpoint.
 
   Args:
     workdir: of the run.
     name: of the network.
-    step: of the checkpoint; None takes the last.
-    **fields: of the module, such as dtype.
+    step: of the checkpoint; None takes `deployed_step`.
+    **fields: further fields of the module, such as dtype.
+
+  Returns:
+    The module, and its variables as numpy arrays.
 
   Raises:
-    UserError: no run, network or checkpoint of that name, or a damaged one.
+    UserError: there is no such run, network or checkpoint, or it is damaged.
   """
   networks = document(workdir)["networks"]
   if name not in networks:
     raise UserError(f"{workdir} trains {', '.join(networks)}, not {name}")
-  where = pathlib.Path(workdir) / DOCUMENT
+  where = pathlib.Path(workdir) / TRAINED
   module = weights.build(networks[name], where, **fields)
   found = variables(workdir, networks, step)[name]
   want, got = _shapes(weights.abstract(module)), _shapes(found)
@@ -102,7 +165,7 @@ def read(
     raise UserError(
         f"{workdir}: the checkpoint does not fit its {name}: {key} is"
         f" {got.get(key, 'absent')} there, {want.get(key, 'absent')} by"
-        f" {DOCUMENT}"
+        f" {TRAINED}"
     )
   return module, found
 
@@ -112,16 +175,20 @@ def variables(
     networks: Iterable[str],
     step: int | None = None,
 ) -> dict[str, Any]:
-  """Variables of a run's networks by name; call it in every process.
+  """Reads the variables of trained networks; call it in every process.
 
   Args:
     workdir: of the run.
     networks: their names, the main one first.
-    step: of the checkpoint; None takes the last.
+    step: of the checkpoint; None takes `deployed_step`.
+
+  Returns:
+    {network name: variables as numpy arrays}.
 
   Raises:
-    UserError: no such checkpoint, or a damaged one.
+    UserError: there is no such checkpoint, or it is damaged.
   """
+  step = deployed_step(workdir) if step is None else step
   state = checkpoints.read_state(
       workdir, step, ("params", "ema", "model_state", "disc_params")
   )
@@ -134,7 +201,5 @@ def variables(
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-  return {
-      jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf)
-      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
+  flat = traverse_util.flatten_dict(tree, sep="/")
+  return {name: np.shape(leaf) for name, leaf in flat.items()}

@@ -16,11 +16,8 @@ import jax
 import numpy as np
 from absl import logging
 
-from sfe_jax.storage import images
+from sfe_jax.storage import images, runs
 
-CURVES = "metrics.jsonl"
-TENSORBOARD = "tensorboard"
-GRIDS = "grids"
 _PROFILED_STEPS = 5
 
 
@@ -55,7 +52,7 @@ class Recorder:
 
   def _open(self, steps: int, every: int, profile_at: int) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # four lines of log
-    folder = str(self._workdir / TENSORBOARD)
+    folder = str(self._workdir / runs.TENSORBOARD)
     try:
       import tensorflow as tf
       from clu import metric_writers, periodic_actions
@@ -131,7 +128,7 @@ class Recorder:
     """Writes a uint8 (h, w, 3) sheet as WORKDIR/grids/step_000123.png too."""
     if not self._first or sheet is None:
       return
-    images.write(self._workdir / GRIDS / f"step_{step:06d}.png", sheet)
+    images.write(self._workdir / runs.GRIDS / f"step_{step:06d}.png", sheet)
     for writer in self._writers:
       writer.write_images(step, {"grid": sheet[None]})
 
@@ -147,27 +144,8 @@ class Recorder:
       writer.write_scalars(step, values)
     if self._first:
       line = {"step": step} | {k: float(v) for k, v in values.items()}
-      with open(self._workdir / CURVES, "a", encoding="utf-8") as file:
+      with open(self._workdir / runs.CURVES, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def read_curves(workdir: str | os.PathLike) -> dict[str, dict[int, float]]:
-  """What a run wrote: value by step of every number, {} of a new run.
-
-  A resumed run writes some steps again: the last value counts.
-  """
-  curves: dict[str, dict[int, float]] = {}
-  path = pathlib.Path(workdir) / CURVES
-  lines = path.read_text().splitlines() if path.exists() else []
-  for line in lines:
-    try:
-      values = json.loads(line)
-    except ValueError:  # half a line of a killed run
-      continue
-    step = values.pop("step")
-    for name, value in values.items():
-      curves.setdefault(name, {})[step] = value
-  return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
 class _LogWriter:

@@ -1,11 +1,4 @@
-"""What a run's folder says about the run.
-
-  WORKDIR/config.json   the resolved config
-  WORKDIR/trained.json  sizes of the trained networks, and what they are trained
-                        against: the SHA-256 of every frozen network
-  WORKDIR/run.json      for every start: command, versions, devices, commit
-  WORKDIR/weights/      networks for the editor, see `weights`
-"""
+"""Writes what a run's folder says about the run; see `storage.runs`."""
 
 import datetime
 import hashlib
@@ -22,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from absl import logging
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from sfe_jax.errors import UserError
@@ -29,13 +23,11 @@ from sfe_jax.storage import atomic, checkpoints, runs, weights
 from sfe_jax.training.stages.stage import Stage
 from sfe_jax.training.state import Frozen
 
-WEIGHTS = "weights"
-_CONFIG = "config.json"
-_RUN = "run.json"
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"
 )
-# What may differ when a run goes on: where and how long, not what is trained.
+# Config values that may change when a run is resumed: they say where things
+# are and how long the run takes, not what is trained.
 FREE = (
     "steps",
     "log",
@@ -53,34 +45,37 @@ FREE = (
 
 
 def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
-  """Makes sure that a run goes on as what it was; changes nothing.
+  """Checks that a run in `workdir` can be resumed with `config`.
+
+  Nothing is written.
 
   Raises:
-    UserError: no folder, or its run trains something else.
+    UserError: `workdir` cannot be written to, its run trains something else,
+      or checkpoint.deploy is unknown.
   """
-  if os.path.exists(workdir) and not os.path.isdir(workdir):
-    raise UserError(f"--workdir {workdir} is a file, no folder")
-  stored = _read(pathlib.Path(workdir) / _CONFIG)
+  _deploy(config)
+  atomic.require_writable(workdir)
+  stored = runs.config(workdir)
   if stored is None or checkpoints.latest_step(workdir) is None:
     return
   before, now = _flat(stored), _flat(_plain(config))
-  other = [
-      f"{key} was {_shown(before, key)}, is {_shown(now, key)}"
+  # Keys that only a later version of a config has do not count.
+  changed = {
+      key: f"{key} was {_shown(before, key)}, is {_shown(now, key)}"
       for key in sorted(before.keys() | now.keys())
       if _shown(before, key) != _shown(now, key)
-  ]
+  }
   fixed = [
       change
-      for change in other
-      # Keys that a later version added say nothing of the run.
-      if (key := change.partition(" ")[0]) in before and not _is_free(key)
+      for key, change in changed.items()
+      if key in before and not _is_free(key)
   ]
   if fixed:
     raise UserError(
         f"{workdir} holds another run: {'; '.join(fixed)}; set it back to go"
         " on, or give another --workdir"
     )
-  for change in other:
+  for change in changed.values():
     logging.info("%s: %s", workdir, change)
 
 
@@ -93,24 +88,24 @@ def start(
   """Writes what a run starts from; call it in every process.
 
   Args:
-    workdir: made if absent.
+    workdir: of the run; created if absent.
     config: resolved.
     stage: what is trained.
-    pictures: how many there are of each kind.
+    pictures: number of pictures of each kind.
 
   Raises:
-    UserError: the run goes on, and was started with other frozen networks or
+    UserError: a run is resumed that was started with other frozen networks or
       another number of pictures.
   """
   workdir = pathlib.Path(workdir)
   frozen = _fingerprints(stage.frozen)
-  goes_on = checkpoints.latest_step(workdir) is not None
-  if goes_on and runs.is_run(workdir):
+  resumed = checkpoints.latest_step(workdir) is not None
+  if resumed and runs.is_run(workdir):
     _check_start(workdir, frozen, dict(pictures))
   if jax.process_index() != 0:
     return
   workdir.mkdir(parents=True, exist_ok=True)
-  atomic.write_json(workdir / _CONFIG, _plain(config))
+  atomic.write_json(workdir / runs.CONFIG, _plain(config))
   networks = {
       name: {
           "network": type(m).__name__,
@@ -120,31 +115,52 @@ def start(
       for name, m in stage.trained.items()
   }
   atomic.write_json(
-      workdir / runs.DOCUMENT,
-      {"networks": networks, "frozen": frozen, "pictures": dict(pictures)},
+      workdir / runs.TRAINED,
+      {
+          "networks": networks,
+          "frozen": frozen,
+          "pictures": dict(pictures),
+          "deploy": _deploy(config),
+      },
   )
-  starts = _read(workdir / _RUN) or []
-  atomic.write_json(workdir / _RUN, [*starts, _this_start()])
-  folder = workdir / WEIGHTS
+  starts = [*runs.starts(workdir), _this_start()]
+  atomic.write_json(workdir / runs.STARTS, starts)
+  _write_given(workdir / runs.WEIGHTS, config, stage, keep=resumed)
+
+
+def _write_given(
+    folder: pathlib.Path, config: ConfigDict, stage: Stage, keep: bool
+) -> None:
+  """Writes what an editor needs besides the trained networks.
+
+  These are frozen networks, directions and mappers.
+
+  Args:
+    folder: weight folder.
+    config: init.weights holds the directions and mappers.
+    stage: has the networks.
+    keep: leave networks that are in the folder.
+  """
   for name, (network, variables) in stage.given.items():
-    if not (goes_on and (folder / name).is_dir()):
+    if not (keep and (folder / name).is_dir()):
       weights.write(folder / name, network, variables)
-  if "init" in config and not config.init.random:
-    for name in ("directions", "mappers"):
-      source = weights.locate(config.init.weights) / name
-      if source.is_dir():
-        shutil.copytree(
-            source,
-            folder / name,
-            ignore=shutil.ignore_patterns("*.png"),
-            dirs_exist_ok=True,
-        )
+  if "init" not in config or config.init.random:
+    return
+  for name in ("directions", "mappers"):
+    source = weights.locate(config.init.weights) / name
+    if source.is_dir():
+      shutil.copytree(
+          source,
+          folder / name,
+          ignore=shutil.ignore_patterns("*.png"),
+          dirs_exist_ok=True,
+      )
 
 
 def _check_start(
     workdir: pathlib.Path, frozen: dict[str, str], pictures: dict[str, int]
 ) -> None:
-  """Raises UserError where a run would go on with other data or networks."""
+  """Raises UserError if a run was started with other data or networks."""
   before = runs.document(workdir)
   other = [k for k, v in frozen.items() if before["frozen"].get(k) != v]
   if other:
@@ -156,27 +172,54 @@ def _check_start(
   if before["pictures"] != pictures:
     raise UserError(
         f"{workdir} was trained on {before['pictures']} pictures, data.path and"
-        f" data.validation_path now hold {pictures}: what was held out would"
-        " mix with what is trained on; restore them to go on, or give another"
-        " --workdir"
+        f" data.validation_path now hold {pictures}, so that held-out pictures"
+        " could become training pictures; restore them to go on, or give"
+        " another --workdir"
     )
 
 
 def write_weights(workdir: str | os.PathLike, stage: Stage) -> None:
-  """Writes the last checkpoint's networks; call it in every process.
+  """Writes the trained networks to WORKDIR/weights; call it in every process.
+
+  They come from the checkpoint that `checkpoint.deploy` chooses, see
+  `runs.deployed_step`; its number is added to WORKDIR/trained.json.
 
   Args:
     workdir: of the run.
     stage: what was trained.
+
+  Raises:
+    UserError: there is no checkpoint, or it is damaged.
   """
-  found = runs.variables(workdir, stage.trained)  # all processes together
+  workdir = pathlib.Path(workdir)
+  step = runs.deployed_step(workdir)
+  # All processes read the checkpoint together.
+  found = runs.variables(workdir, stage.trained, step)
   if jax.process_index() != 0:
     return
-  folder = pathlib.Path(workdir) / WEIGHTS
+  folder = workdir / runs.WEIGHTS
   for name, variables in found.items():
     network, info = stage.trained[name], stage.info.get(name)
     weights.write(folder / name, network, variables, info)
-  logging.info("wrote %s", folder)
+  document = runs.document(workdir)
+  deploy = document.get("deploy", {}) | {"step": step}
+  atomic.write_json(workdir / runs.TRAINED, document | {"deploy": deploy})
+  logging.info("wrote %s from checkpoint %d", folder, step)
+
+
+def _deploy(config: ConfigDict) -> dict[str, str]:
+  """Which checkpoint is deployed, for WORKDIR/trained.json.
+
+  Raises:
+    UserError: checkpoint.deploy is unknown.
+  """
+  saving = config.checkpoint
+  choice = saving.get("deploy", runs.BEST)
+  if choice not in (runs.BEST, runs.LAST):
+    raise UserError(
+        f"checkpoint.deploy must be {runs.BEST} or {runs.LAST}, got {choice!r}"
+    )
+  return {"choice": choice, "metric": saving.best}
 
 
 def _fingerprints(frozen: Frozen) -> dict[str, str]:
@@ -196,6 +239,7 @@ def _fingerprints(frozen: Frozen) -> dict[str, str]:
 
 
 def _this_start() -> dict[str, Any]:
+  """Facts about this start, for WORKDIR/run.json."""
   return {
       "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
       "command": sys.argv,
@@ -210,7 +254,7 @@ def _this_start() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-  """Of this code; "-dirty" where it was edited since."""
+  """Commit of this code, with "-dirty" after changes; None if unknown."""
   git = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
   try:
     done = subprocess.run(
@@ -226,18 +270,13 @@ def _commit() -> str | None:
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:
-  """As it comes back from JSON."""
+  """A config as it comes back from JSON."""
   return json.loads(config.to_json())
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
   """{"data": {"path": x}} -> {"data.path": x}."""
-  if not isinstance(tree, dict):
-    return {prefix: tree}
-  out = {}
-  for key, value in tree.items():
-    out |= _flat(value, f"{prefix}.{key}" if prefix else key)
-  return out
+  return traverse_util.flatten_dict(config, sep=".")
 
 
 def _shown(flat: dict[str, Any], key: str) -> str:
@@ -246,12 +285,3 @@ def _shown(flat: dict[str, Any], key: str) -> str:
 
 def _is_free(key: str) -> bool:
   return any(key == free or key.startswith(f"{free}.") for free in FREE)
-
-
-def _read(path: pathlib.Path) -> Any:
-  if not path.exists():
-    return None
-  try:
-    return json.loads(path.read_text())
-  except ValueError as error:
-    raise UserError(f"{path} cannot be read: {error}") from None
