@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +10,7 @@ from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File
 from sfe_jax.directions.families import DirectionData, LatentSpace
 from sfe_jax.errors import UserError
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import labels
 
 TABLES: dict[str, tuple[Entry, ...]] = {
@@ -17,6 +19,7 @@ TABLES: dict[str, tuple[Entry, ...]] = {
 }
 # Files in a weights folder's directions/ that are no direction of their own.
 _TEXT_FILES = frozenset({"delta_i_c", "fs3", "S_mean_std"})
+_W_DIM = 512  # latent width of the published generators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +104,41 @@ class Registry:
       elif path.stem not in known:
         registry._add(_user_entry(path, path.stem))
     return registry
+
+  @classmethod
+  def of_weights(
+      cls,
+      folder: str | os.PathLike[str],
+      generator: Generator,
+      domain: str | None = None,
+  ) -> "Registry":
+    """The directions that a weight folder offers its generator.
+
+    Args:
+      folder: weight folder.
+      generator: its generator.
+      domain: table of directions: "faces", "cars" or "none".  By default
+        "none" if w_dim is not 512 or the folder holds fitted directions, i.e.
+        for a generator trained by the user; else "cars" at 512 px, the size
+        of the published car model, and "faces" at other sizes.
+
+    Raises:
+      UserError: a file has the name of a direction of the tables.
+    """
+    folder = pathlib.Path(folder)
+    if not domain:
+      fitted = files.fitted(folder / "directions")
+      if generator.w_dim != _W_DIM or fitted:
+        domain = "none"
+      else:
+        domain = "cars" if generator.resolution == 512 else "faces"
+    return cls.load(
+        folder,
+        domain,
+        generator.styles,
+        generator.style_widths,
+        generator.w_dim,
+    )
 
   def names(self) -> list[str]:
     """Names of the directions that can be used."""

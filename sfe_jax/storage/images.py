@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, decoding
+from sfe_jax.storage import atomic, checks, decoding
 from sfe_jax.storage.sheets import grid as grid
 
 # File names with these suffixes are pictures, wherever a folder is searched.
@@ -373,8 +373,7 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
   array = np.asarray(images)
   if array.dtype == np.uint8:
     return array
-  is_float = np.issubdtype(array.dtype, np.floating)
-  if not (is_float or array.dtype.name == "bfloat16"):
+  if not checks.is_float(array):
     raise UserError(
         f"pictures are {array.dtype}, expected uint8 or float in [-1, 1]"
     )
