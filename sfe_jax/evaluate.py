@@ -31,7 +31,7 @@ from absl import flags, logging
 from sfe_jax import command_line
 from sfe_jax.architecture import Models
 from sfe_jax.directions import Registry, parse_strengths
-from sfe_jax.editor import OPTIONAL, Editor, registry
+from sfe_jax.editor import OPTIONAL, Editor
 from sfe_jax.errors import UserError
 from sfe_jax.metrics import judge as judging
 from sfe_jax.metrics import protocols, truth
@@ -300,7 +300,7 @@ def main(_: Sequence[str]) -> int:
   networks = runs.weight_folder(FLAGS.networks or folder)
   generator = weights.module(folder / "generator", Generator)
   job = _JOBS[FLAGS.protocol](generator.resolution)
-  directions = registry(folder, generator, FLAGS.domain)
+  directions = Registry.of_weights(folder, generator, FLAGS.domain)
   for name in job.directions:
     directions.get(name)
   # Accelerators round products by default.

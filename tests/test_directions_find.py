@@ -15,9 +15,8 @@ import pytest
 
 from sfe_jax import Editor
 from sfe_jax.architecture import Architecture
+from sfe_jax.directions import Registry, candidates, files, ranges, search
 from sfe_jax.directions import __main__ as program
-from sfe_jax.directions import candidates, files, ranges, search
-from sfe_jax.editor import registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.perception import Perception
 from sfe_jax.storage import images, labels, weights
@@ -178,7 +177,7 @@ def test_the_sheet_shows_every_direction(folder, found):
 def test_the_registry_lists_and_applies_them(folder, found):
   _, report = found
   generator = weights.module(folder / "generator")
-  offered = registry(folder, generator)
+  offered = Registry.of_weights(folder, generator)
   described = {d.name: d for d in offered.describe()}
   assert set(described) == set(report["directions"]), "and no published one"
   smile, entry = described["smile"], report["directions"]["smile"]
@@ -195,7 +194,7 @@ def test_the_registry_lists_and_applies_them(folder, found):
       offered.get("smile").linear, np.tile(direction, (generator.styles, 1))
   )
   with pytest.raises(UserError, match="'glasses' .*is taken .* domain none"):
-    registry(folder, generator, "faces")
+    Registry.of_weights(folder, generator, "faces")
 
 
 def test_the_editor_takes_them(folder, found):
@@ -207,7 +206,7 @@ def test_the_editor_takes_them(folder, found):
 
 def test_published_tables_are_for_published_generators(tmp_path):
   def names(generator):
-    offered = registry(tmp_path, generator)
+    offered = Registry.of_weights(tmp_path, generator)
     return {d.name for d in offered.describe()}
 
   faces = ARCHITECTURE.generator()

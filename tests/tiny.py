@@ -5,7 +5,8 @@ import functools
 import numpy as np
 
 from sfe_jax.architecture import Architecture, Models
-from sfe_jax.editor import Editor, registry
+from sfe_jax.directions import Registry
+from sfe_jax.editor import Editor
 from sfe_jax.storage import weights
 
 ARCHITECTURE = Architecture(
@@ -40,7 +41,7 @@ def editor(
 ) -> Editor:
   """An editor over random networks."""
   models, variables = networks(architecture)
-  offered = registry(folder, models.generator)
+  offered = Registry.of_weights(folder, models.generator)
   return Editor(models, variables, offered, **options)
 
 

@@ -149,9 +149,9 @@ def labelled(
   order = np.random.default_rng(seed).permutation(len(paths))[:count]
   paths = [paths[i] for i in order]
   table.of(paths)
-  pictures = images.Pictures(paths, networks.generator.resolution)
-  bar = tqdm.tqdm(pictures, total=len(paths), unit="picture", desc="encoding")
-  latents, readable = [], iter(bar)
+  size = networks.generator.resolution
+  pictures = images.Pictures(paths, size, "encoding")
+  latents, readable = [], iter(pictures)
   while batch := list(itertools.islice(readable, _BATCH)):
     latents.append(_encode(e4e, variables, np.stack(batch)))
   if not latents:

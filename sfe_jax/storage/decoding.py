@@ -40,7 +40,8 @@ def decode(
       remarks = ["has several frames: only the first is used"] * several
       return _flat(ImageOps.exif_transpose(image)), remarks
   except Exception as error:  # Damaged bytes can raise anything.
-    raise UserError(f"{name}: {_reason(name, error)}") from error
+    reason = _remedy(name) or f"not a readable image: {error}"
+    raise UserError(f"{name}: {reason}") from error
 
 
 def dimensions(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -49,14 +50,14 @@ def dimensions(path: str | os.PathLike[str]) -> tuple[int, int]:
   The size is that of the stored picture, before it is turned upright.
 
   Raises:
-    UserError: not an image.
+    UserError: not an image; the message does not name the file.
   """
   _register(str(path))
   try:
     with Image.open(path) as image:
       return image.size
   except Exception as error:  # Damaged bytes can raise anything.
-    raise UserError(_reason(str(path), error)) from error
+    raise UserError(_remedy(str(path)) or str(error)) from error
 
 
 def _register(name: str) -> None:
@@ -74,11 +75,11 @@ def _register_heif() -> None:
   pillow_heif.register_heif_opener()
 
 
-def _reason(name: str, error: Exception) -> str:
-  """Why a file cannot be decoded."""
+def _remedy(name: str) -> str:
+  """What helps if a file cannot be decoded; empty if nothing is known."""
   if name.lower().endswith(HEIF) and ".heic" not in Image.EXTENSION:
     return "HEIC pictures need `pip install pillow-heif`"
-  return f"not a readable image: {error}"
+  return ""
 
 
 def _flat(image: Image.Image) -> Image.Image:
