@@ -142,8 +142,9 @@ def test_heic_says_what_it_needs(tmp_path, monkeypatch):
 def test_float_pictures_are_written(tmp_path):
   picture = tiny.pictures(1, 8)[0]
   for i, x in enumerate((picture, layers.to_float(picture))):
-    images.write(tmp_path / f"new/{i}.png", x)
-    np.testing.assert_array_equal(images.read(tmp_path / f"new/{i}.png"), picture)
+    path = tmp_path / f"new/{i}.png"
+    images.write(path, x)
+    np.testing.assert_array_equal(images.read(path), picture)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,5 @@ def test_sheets():
 
 def test_jax_is_not_needed():
   """Loader processes read pictures without it."""
-  code = (
-      "import sys; import sfe_jax.storage.images; assert 'jax' not in sys.modules"
-  )
+  code = "import sys, sfe_jax.storage.images; assert 'jax' not in sys.modules"
   subprocess.run([sys.executable, "-c", code], check=True)
