@@ -94,6 +94,7 @@ class Editor:
     self.directions = directions
     self.batch_size = batch_size
     self._precision = precision
+    self._remarks: set[str] = set()
     self._invert = self._jit(_invert)
     self._reconstruct = self._jit(pipeline.reconstruct)
     self._edit = self._jit(pipeline.edit)
@@ -274,7 +275,10 @@ class Editor:
     n = inversion.w.shape[0]
     checked = {k: strengths.per_picture(k, s, n) for k, s in edits.items()}
     for name, values in checked.items():
-      strengths.warn_if_far(self.directions.entry(name), values)
+      remark = strengths.remark(self.directions.entry(name), values)
+      if remark and remark not in self._remarks:
+        self._remarks.add(remark)  # said once, however many batches follow
+        logging.warning(remark)
     rows: list[Any] = [
         inversion,
         self._sum(checked, inversion.w),

@@ -345,9 +345,11 @@ def test_a_long_first_batch_is_explained(run, monkeypatch, caplog):
 def test_results_that_are_not_finite_are_skipped(run, caplog):
   for i, picture in enumerate(tiny.pictures(2)):
     save(f"in/{i}.png", picture)
-  assert run("--dir", "in", "--edit", "age=1e38", "--inversion", "--grid") == 1
+  np.save("d.npy", np.full((1, 512), 3e38, np.float32))
+  edit = ["--direction", "d.npy", "--edit", "d=10"]
+  assert run("--dir", "in", *edit, "--inversion", "--grid") == 1
   assert written() == {"inversion/0.jpg", "inversion/1.jpg"}
-  assert "skipped: in/1.png: age/edit_power_1" in caplog.text
+  assert "skipped: in/1.png: d/edit_power_10" in caplog.text
   assert "2 of 2 pictures skipped" in caplog.text
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 from jax.typing import ArrayLike
 
 from sfe_jax.directions.entries import Entry
@@ -15,7 +14,7 @@ from sfe_jax.storage import checks
 # either: a strip, with one edited picture per entry.
 Strength = ArrayLike | Sequence[ArrayLike]
 
-# Strengths beyond this multiple of the published range are warned of.
+# Beyond this multiple of the published range `remark` warns.
 _FAR = 10
 
 
@@ -86,18 +85,22 @@ def _real(strength: ArrayLike) -> np.ndarray | None:
     return array.astype(np.float32)
 
 
-def warn_if_far(entry: Entry, strengths: np.ndarray) -> None:
-  """Warns of strengths far outside the direction's published range.
+def remark(entry: Entry, strengths: np.ndarray) -> str:
+  """A warning for strengths far outside the direction's published range.
 
   Args:
     entry: the direction.
     strengths: any shape.
+
+  Returns:
+    The text; empty if there is no range or the strengths are not far outside.
   """
   reach = max(abs(entry.low or 0), abs(entry.high or 0))
   most = strengths.flat[np.abs(strengths).argmax()]
-  if reach and abs(most) > _FAR * reach:
-    low, high = ("" if x is None else f"{x:g}" for x in (entry.low, entry.high))
-    logging.warning(
-        "%s: strength %g is more than %d times the published range %s..%s",
-        entry.name, most, _FAR, low, high,
-    )
+  if not reach or abs(most) <= _FAR * reach:
+    return ""
+  low, high = ("" if x is None else f"{x:g}" for x in (entry.low, entry.high))
+  return (
+      f"{entry.name}: strength {most:g} is more than {_FAR} times the published"
+      f" range {low}..{high}"
+  )
