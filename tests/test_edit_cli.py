@@ -480,11 +480,8 @@ def test_exit_codes_and_imports(folder, editor, tmp_path):
   np.testing.assert_array_equal(pixels(tmp_path / "out" / path), want)
 
   for bad, message in (
-      (["--dir", "in", "--grid"], "name a weight folder with --weights"),
       ([*argv, "--edit", "aeg=5"], "did you mean 'age'"),
-      ([*argv, "--eidt", "age=5"], "Unknown command line flag 'eidt'"),
       ([*argv, "--grid", "--batch_size", "0"], "batch_size"),
-      (["in/a.png"], "unexpected argument 'in/a.png'"),
   ):
     done = program(tmp_path, *bad)
     assert done.returncode == 2

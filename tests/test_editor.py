@@ -16,7 +16,6 @@ from sfe_jax import editor as editor_module
 from sfe_jax.errors import UserError
 from tests import tiny
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 W = {"age_test": 0, "smile_test": 1, "age": 2, "smile": 3}
 
 

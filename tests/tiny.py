@@ -1,4 +1,4 @@
-"""A whole editor small enough for any test."""
+"""An editor that is small enough for any test."""
 
 import functools
 
@@ -29,7 +29,7 @@ fill = weights.random
 
 
 def networks(architecture: Architecture = ARCHITECTURE, seed: int = 0):
-  """(models, {network name: variables})."""
+  """Returns (models, {network name: variables})."""
   models = architecture.build()
   return models, {
       name: fill(network, seed) for name, network in vars(models).items()
@@ -39,7 +39,7 @@ def networks(architecture: Architecture = ARCHITECTURE, seed: int = 0):
 def editor(
     architecture: Architecture = ARCHITECTURE, folder: str = "none", **options
 ) -> Editor:
-  """An editor over random networks."""
+  """An editor with random weights."""
   models, variables = networks(architecture)
   offered = Registry.of_weights(folder, models.generator)
   return Editor(models, variables, offered, **options)

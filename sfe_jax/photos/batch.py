@@ -164,8 +164,11 @@ class Batches:
     for item, picture in zip(items, made):
       try:
         pixels = images.to_uint8(picture)
-      except UserError as error:
-        self.skipped[item.path] = f"{folder or 'inversion'}: {error}"
+      except UserError:
+        self.skipped[item.path] = (
+            f"{folder or 'inversion'}: the result is not finite or far outside"
+            " [-1, 1]; use smaller strengths"
+        )
         continue
       if self._output.grid:
         item.row.append(pixels)
