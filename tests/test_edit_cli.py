@@ -162,7 +162,7 @@ def test_grid(run):
   grid = Image.open("out/grid.png")
   row = 18 + 128
   assert grid.size == (4 * 128, 18 + 3 * row)
-  want = Image.fromarray(tiny.pictures(3)[1]).resize((128, 128), 3)
+  want = Image.fromarray(tiny.pictures(3)[1]).resize((128, 128), 1)
   tile = grid.crop((0, 18 + row + 18, 128, 18 + 2 * row))
   np.testing.assert_array_equal(tile, want)
   caption = np.asarray(grid.crop((0, 18 + row, 128, 18 + row + 18)))

@@ -201,7 +201,7 @@ def test_sheets():
 
   plain = sheet("a", "b")
   assert plain.shape == (18 + 2 * 128, 2 * 128, 3)
-  want = Image.fromarray(rows[0][1]).resize((128, 128), 3)
+  want = Image.fromarray(rows[0][1]).resize((128, 128), 1)
   np.testing.assert_array_equal(plain[18 : 18 + 128, 128:], want)
   assert images.grid(rows, ["", ""], 32).shape == (18 + 64, 64, 3)
 

@@ -24,8 +24,7 @@ def grid(
   """Draws pictures in rows and columns.
 
   Args:
-    rows: rows of uint8 pictures (h, w, 3), one picture per title.  Pictures
-      are reduced with a Lanczos filter and enlarged with a bicubic one.
+    rows: rows of uint8 pictures (h, w, 3), one picture per title.
     titles: headings of the columns, wrapped to the width of a column.
     tile: side of a cell in pixels; by default that of the first picture,
       brought into 128..256.
@@ -53,14 +52,11 @@ def grid(
       text = _shortened(captions[i], width - 2 * _LEFT, font)
       draw.text((_LEFT, top + _PADDING // 2), text, fill="black", font=font)
     for j, picture in enumerate(row):
-      sheet.paste(_scaled(picture, tile), (tile * j, top + caption))
+      scaled = Image.fromarray(picture).resize(
+          (tile, tile), Image.Resampling.LANCZOS
+      )
+      sheet.paste(scaled, (tile * j, top + caption))
   return np.asarray(sheet)
-
-
-def _scaled(picture: np.ndarray, tile: int) -> Image.Image:
-  enlarges = max(picture.shape[:2]) < tile
-  kernel = Image.Resampling.BICUBIC if enlarges else Image.Resampling.LANCZOS
-  return Image.fromarray(picture).resize((tile, tile), kernel)
 
 
 def _wrapped(text: str, width: int, font: _Font) -> list[str]:
