@@ -1,4 +1,4 @@
-"""Which networks make an editor, and how their sizes hang together."""
+"""The networks of an editor, and the relations between their sizes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
 from sfe_jax.models.stylegan2 import Generator, default_channels
 
-# Every network a weight folder may hold, by class name.
+# Every network that a weight folder may hold, by class name.
 NETWORKS = {
     network.__name__: network
     for network in (
@@ -42,21 +42,24 @@ NETWORKS = {
     )
 }
 
-
-# {network name: its Flax variables}: the one form in which variables of several
+# {network name: its Flax variables}: the form in which variables of several
 # networks travel together, always as an argument of jitted functions.
 Variables = Mapping[str, Any]
+# One number for each stage of a backbone.
+Stages = tuple[int, int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-  """The editing networks: hashable, so a static argument of jitted code.
+  """The editing networks; hashable, hence a static argument of jitted code.
 
   Attributes:
-    generator: G.
-    inverter: I; None while E is trained.
-    feature_editor: H; None edits w alone (ablation "w/o H", table 3).
-    e4e: E; None takes Delta from the Inverter's w (ablation "w/o E").
+    generator: the generator G.
+    inverter: the Inverter I; None while E is trained.
+    feature_editor: the Feature Editor H; without it only w is edited (ablation
+      "w/o H" of table 3).
+    e4e: the editing encoder E; without it Delta is computed from the
+      Inverter's w (ablation "w/o E" of table 3).
   """
 
   generator: Generator
@@ -66,23 +69,25 @@ class Models:
 
   @property
   def k(self) -> int:
-    """Layer whose input is F_k: the second convolution of its resolution."""
+    """Index k of F_k, the input of its resolution's second convolution."""
+    assert self.inverter is not None, "k is a property of the Inverter"
     return _layer(self.inverter.feature_size)
 
   @property
   def delta_k(self) -> int:
-    """Layer where Delta is taken: k, or the next resolution's (cars)."""
+    """Layer of Delta: k, or for cars the next resolution's, k + 2."""
     h = self.feature_editor
     return self.k + 2 * (h is not None and h.delta_features is not None)
 
   def check(self) -> None:
-    """Raises UserError where the networks cannot work together."""
-    g, i, h, e = (
-        self.generator,
-        self.inverter,
-        self.feature_editor,
-        self.e4e,
-    )
+    """Checks that the networks fit together; the Inverter must be there.
+
+    Raises:
+      UserError: two networks disagree on a size.
+    """
+    assert self.inverter is not None, "an editor needs an Inverter"
+    g, i = self.generator, self.inverter
+    h, e = self.feature_editor, self.e4e
     facts = [
         ("w+ rows", "generator", g.styles, "inverter", i.styles),
         ("latent width", "generator", g.w_dim, "inverter", i.w_dim),
@@ -113,30 +118,31 @@ class Models:
 
 
 def _layer(size: int) -> int:
-  """k of the second convolution at `size` pixels (64 -> 9, 16 -> 5)."""
+  """Index of the second convolution at `size` pixels: 64 -> 9, 16 -> 5."""
   return 2 * (size.bit_length() - 3) + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-  """Sizes from which every editing network is built.
+  """Sizes from which all editing networks are built.
 
-  The defaults are the published face model.
+  The defaults are those of the published face model.
 
   Attributes:
-    resolution: side of the images.
-    channels: generator widths from 4 px up; empty for config-f's.
-    w_dim: latent width.
+    resolution: height and width of the images, pixels.
+    channels: channels of the generator at 4, 8, 16, ... px; empty for those
+      of StyleGAN2's config-f.
+    w_dim: width of the latents.
     mapping_layers: depth of the mapping network.
-    encoder_size: side of the encoders' input.
-    k: layer whose input the Inverter predicts (odd).
-    delta_k: layer whose input gives Delta, k or k + 2.
-    backbone_depths: blocks of the Inverter's backbone stages.
-    backbone_widths: their channels.
-    fusion_depth: residual blocks of Fuser and Feature Editor.
+    encoder_size: height and width of the encoders' input, pixels.
+    k: layer whose input F_k the Inverter predicts; odd.
+    delta_k: layer whose input Delta is computed from; k or k + 2.
+    backbone_depths: blocks in each stage of the Inverter's backbone.
+    backbone_widths: channels of each of these stages.
+    fusion_depth: residual blocks of the Fuser and of the Feature Editor.
     fuser: False for the ablation "w/o Fuser" of table 3.
-    e4e_depths: bottlenecks of E's stages.
-    e4e_widths: their channels.
+    e4e_depths: bottleneck blocks in each stage of E.
+    e4e_widths: channels of each of these stages.
     e4e_head_features: channels of E's heads; None for w_dim.
   """
 
@@ -147,16 +153,16 @@ class Architecture:
   encoder_size: int = 256
   k: int = 9
   delta_k: int = 9
-  backbone_depths: tuple[int, ...] = (3, 4, 14, 3)
-  backbone_widths: tuple[int, ...] = (64, 128, 256, 512)
+  backbone_depths: Stages = (3, 4, 14, 3)
+  backbone_widths: Stages = (64, 128, 256, 512)
   fusion_depth: int = 5
   fuser: bool = True
-  e4e_depths: tuple[int, ...] = (3, 4, 14, 3)
-  e4e_widths: tuple[int, ...] = (64, 128, 256, 512)
+  e4e_depths: Stages = (3, 4, 14, 3)
+  e4e_widths: Stages = (64, 128, 256, 512)
   e4e_head_features: int | None = None
 
   def generator(self, dtype: Any = jnp.float32) -> Generator:
-    """G of these sizes."""
+    """Builds the generator G."""
     channels = self.channels or default_channels(self.resolution)
     return Generator(
         self.resolution, channels, self.w_dim, self.mapping_layers, dtype
@@ -165,7 +171,7 @@ class Architecture:
   def e4e(
       self, dtype: Any = jnp.float32, axis_name: str | None = None
   ) -> E4E:
-    """E of these sizes."""
+    """Builds the editing encoder E."""
     return E4E(
         styles=self.generator().styles,
         w_dim=self.w_dim,
@@ -180,7 +186,11 @@ class Architecture:
   def build(
       self, dtype: Any = jnp.float32, axis_name: str | None = None
   ) -> Models:
-    """The networks of these sizes.
+    """Builds all networks.
+
+    Args:
+      dtype: compute dtype.
+      axis_name: device axis over which batch statistics are averaged.
 
     Raises:
       UserError: the sizes contradict each other.
@@ -230,7 +240,11 @@ class Architecture:
     return models
 
   def _strides(self, size: int) -> tuple[int, int]:
-    """Strides of backbone stage 3 and of the content layer for F_k's side."""
+    """Strides of backbone stage 3 and of the content layer.
+
+    Args:
+      size: height and width of F_k.
+    """
     rest = self.encoder_size / 4 / size
     strides = {1.0: (1, 1), 2.0: (2, 1), 4.0: (2, 2)}
     if rest not in strides:

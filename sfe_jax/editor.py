@@ -1,24 +1,35 @@
-"""The Python API: load, invert, edit.
+"""The Python API: load networks, invert pictures, edit the inversions.
 
-  from sfe_jax import Editor
-  editor = Editor.load("weights")
-  inversion = editor.invert(images)            # uint8 or [-1, 1], NHWC
-  result = editor.edit(inversion, {"age": 5, "fs_smiling": -3})
-  result.image                                 # float32 in [-1, 1], NHWC
+  import numpy as np
+  from sfe_jax import Editor, images
+
+  editor = Editor.load("toy")  # or the folder that `sfe_jax.convert` wrote
+  photo = images.fit(images.read("photo.jpg"), editor.resolution)
+  inversion = editor.invert(photo)
+  images.write("inversion.png", editor.reconstruct(inversion)[0])
+
+  result = editor.edit(inversion, {"age": 2, "smile": -3})  # edits add up
+  images.write("edited.png", result.image[0])
+  strip = editor.edit(inversion, {"age": [-2, 0, 2]})  # one picture each
+  images.write("strip.png", np.concatenate(strip.image[:, 0], axis=1))
 """
 
 import functools
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
+from jax.typing import ArrayLike
 
 from sfe_jax import command_line, directions, pipeline
 from sfe_jax.architecture import Architecture, Models, Variables
-from sfe_jax.directions import families
+from sfe_jax.directions import families, strengths
+from sfe_jax.directions.strengths import Strength
 from sfe_jax.errors import UserError
 from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
@@ -26,9 +37,7 @@ from sfe_jax.models.feature_editor import FeatureEditor
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
-from sfe_jax.storage import weights
-
-Strength = float | np.ndarray | Sequence[float]
+from sfe_jax.storage import checks, runs, weights
 
 # Official files that hold each network, for messages.
 _SOURCES = {
@@ -44,20 +53,26 @@ _NETWORKS = {
     "e4e": E4E,
 }
 OPTIONAL = ("feature_editor", "e4e")
+# A picture of which this share of values is clipped shows nothing.
+_SATURATED = 0.99
 
 
 class Editor:
-  """Inverts and edits images; compiles once for `batch_size` images.
+  """Inverts and edits pictures.
 
-  Fewer images than `batch_size` compile for their own number.  Results stay on
-  the device: at 1024 px one inversion takes 34 MB and one edited image 45 MB
-  in float32.
+  `invert` finds the latents and features of pictures, `reconstruct` turns an
+  inversion into pictures, and `edit` turns it into edited pictures.  An
+  inversion can be edited any number of times.
+
+  Each function is compiled once, for `batch_size` pictures; fewer pictures
+  compile for their own number.  Results stay on the device: at 1024 px one
+  inversion takes 34 MB and one edited picture 45 MB in float32.
 
   Attributes:
     models: the networks.
     variables: their variables by name.
     directions: edits by name.
-    batch_size: images that pass the networks together.
+    batch_size: number of pictures that pass the networks together.
   """
 
   def __init__(
@@ -69,7 +84,7 @@ class Editor:
       batch_size: int = 1,
       precision: str = "highest",
   ):
-    """Use `load` or `random` unless you hold networks already."""
+    """Takes networks; `load` and `random` make them."""
     if batch_size < 1:
       raise UserError(f"batch_size must be at least 1, got {batch_size}")
     command_line.enable_compilation_cache()
@@ -79,6 +94,7 @@ class Editor:
     self.directions = directions
     self.batch_size = batch_size
     self._precision = precision
+    self._remarks: set[str] = set()
     self._invert = self._jit(_invert)
     self._reconstruct = self._jit(pipeline.reconstruct)
     self._edit = self._jit(pipeline.edit)
@@ -96,7 +112,7 @@ class Editor:
   @classmethod
   def load(
       cls,
-      folder: str | os.PathLike,
+      folder: str | os.PathLike[str],
       *,
       without: Sequence[str] = (),
       domain: str | None = None,
@@ -104,15 +120,18 @@ class Editor:
       batch_size: int = 1,
       precision: str = "highest",
   ) -> "Editor":
-    """Reads a weight folder made by `python -m convert` or by training.
+    """Reads a weight folder.
 
     Args:
-      folder: holds generator/, inverter/, feature_editor/ and e4e/.
-      without: networks to do without, as in the paper's ablations (table 3):
-        "feature_editor" edits w alone, "e4e" takes Delta from the Inverter's w.
-      domain: table of directions, "faces" or "cars"; guessed by default.
+      folder: written by `python -m convert` or by training, or "toy", the
+        networks for drawn faces that come with this package.  It holds
+        generator/, inverter/, feature_editor/ and e4e/.
+      without: networks to leave out, as in the ablations of the paper's table
+        3: without "feature_editor" only w is edited, without "e4e" Delta is
+        computed from the Inverter's w.
+      domain: table of directions, see `directions.Registry.of_weights`.
       dtype: compute dtype; jnp.bfloat16 halves memory on accelerators.
-      batch_size: images that pass the networks together.
+      batch_size: number of pictures that pass the networks together.
       precision: of float32 products on accelerators; "highest" reproduces the
         published numbers, "default" is faster.
 
@@ -126,27 +145,18 @@ class Editor:
           f" {', '.join(unknown)}"
       )
     wanted = [name for name in _NETWORKS if name not in without]
-    missing = [name for name in wanted if not (folder / name).is_dir()]
-    if missing:
-      files = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)
-      where = weights.shown(folder)
-      raise UserError(
-          f"{where} lacks {files}; convert the official file into it with"
-          f" python -m convert --src FILE --dst {where}"
-          + _ways_without(missing)
-      )
+    _check_present(folder, wanted)
     command_line.enable_compilation_cache()
-    modules, variables = dict.fromkeys(_NETWORKS), {}
+    modules: dict[str, Any] = dict.fromkeys(_NETWORKS)
+    variables = {}
     for name in wanted:
-      network = _NETWORKS[name]
       modules[name], variables[name] = weights.read(
-          folder / name, network, dtype=dtype
+          folder / name, _NETWORKS[name], dtype=dtype
       )
-    models = Models(**modules)
     return cls(
-        models,
+        Models(**modules),
         variables,
-        registry(folder, models.generator, domain),
+        directions.Registry.of_weights(folder, modules["generator"], domain),
         batch_size=batch_size,
         precision=precision,
     )
@@ -160,101 +170,127 @@ class Editor:
       dtype: Any = jnp.float32,
       **options: Any,
   ) -> "Editor":
-    """An editor with random weights: for trying the pipeline, not photos."""
+    """Makes an editor of random weights, for trying the pipeline.
+
+    Args:
+      architecture: sizes of the networks.
+      seed: of the random numbers.
+      dtype: compute dtype.
+      **options: `batch_size` and `precision`, see `load`.
+    """
     command_line.enable_compilation_cache()
     models = architecture.build(dtype)
     variables = {
         name: jax.device_put(weights.random(getattr(models, name), seed))
-        for name in _SOURCES
+        for name in _NETWORKS
     }
-    no_folder = registry("weights", models.generator)
+    no_folder = directions.Registry.of_weights("weights", models.generator)
     return cls(models, variables, no_folder, **options)
 
   @property
   def resolution(self) -> int:
-    """Side of the images."""
+    """Height and width of the pictures, in pixels."""
     return self.models.generator.resolution
 
-  def invert(self, batch: Any) -> Inversion:
-    """Finds latents and features of images.
+  def invert(self, batch: ArrayLike) -> Inversion:
+    """Finds the latents and features of pictures (equations 1-3).
 
     Args:
       batch: (n, h, w, 3) or one (h, w, 3) of the generator's resolution;
-        uint8 in [0, 255] or float in [-1, 1].
+        uint8, or float in [-1, 1].
+
+    Returns:
+      The input of `edit` and `reconstruct`.
 
     Raises:
       UserError: wrong shape, dtype or range.
     """
-    batch = self._check(batch)
+    batch = checks.pictures(batch, self.resolution)
     return self._in_batches(self._invert, batch)
 
   def reconstruct(self, inversion: Inversion) -> jax.Array:
-    """The inversion as images (n, h, w, 3) float32, about [-1, 1]."""
+    """Turns an inversion into pictures, without an edit.
+
+    Returns:
+      (n, h, w, 3) float32, about [-1, 1].
+
+    Raises:
+      UserError: something else than an `Inversion`.
+    """
+    _check_inversion(inversion)
     return self._in_batches(self._reconstruct, inversion)
 
   def edit(
       self,
       inversion: Inversion,
       edits: Mapping[str, Strength],
-      background: Any | None = None,
+      background: ArrayLike | None = None,
   ) -> Edited:
-    """Edits inverted images; several edits add up.
+    """Edits inverted pictures (equations 5-7).
+
+    The type of a strength decides what it stands for: a number is the strength
+    for all pictures, an array (n,) has one strength per picture, and a list or
+    tuple makes a strip: every picture is edited once per entry.
+
+    A warning is logged if a strength is far outside its published range, or if
+    a result is not finite or completely black or white.
 
     Args:
-      inversion: of n images, from `invert`.
-      edits: strength by direction name.  A number holds for all images; an
-        array (n,) gives each image its own; a list or tuple gives a strip:
-        every field of the result then has a leading axis, one entry per
-        strength (lists of one length go together).
-      background: (h, w) or (n, h, w) in [0, 1]; 1 where the image must stay.
+      inversion: of n pictures, from `invert`.
+      edits: strength by name of a direction; several edits add up.  The
+        entries of a list are numbers or arrays (n,), and all lists have one
+        length.
+      background: mask (h, w) or (n, h, w) of the generator's resolution, in
+        [0, 1]; 1 where the picture must not change.
+
+    Returns:
+      The edited pictures; with lists of m strengths every array has a further
+      leading axis of length m.
 
     Raises:
-      UserError: unknown direction, or strengths that do not fit.
+      UserError: unknown direction, or wrong strengths, mask or inversion.
     """
-    n = inversion.w.shape[0]
-    lengths = {
-        len(s) for s in edits.values() if isinstance(s, (list, tuple))
-    }
-    if not lengths:
-      return self._edit_once(inversion, edits, background)
-    if len(lengths) > 1 or lengths == {0}:
+    _check_inversion(inversion)
+    if not isinstance(edits, Mapping):
       raise UserError(
-          "lists of strengths must have one length, got"
-          f" {sorted(lengths)}; a list gives one picture per entry, an array"
-          f" of {n} one strength per image"
+          'edits must be a dict from name to strength such as {"age": 5}, got'
+          f" {edits!r}"
       )
-    strip = [
-        self._edit_once(
-            inversion,
-            {
-                name: s[i] if isinstance(s, (list, tuple)) else s
-                for name, s in edits.items()
-            },
-            background,
-        )
-        for i in range(lengths.pop())
-    ]
-    return jax.tree.map(lambda *x: jnp.stack(x), *strip)
-
-  def _edit_once(self, inversion, edits, background) -> Edited:
-    n = inversion.w.shape[0]
-    rows = (
-        inversion,
-        self._sum(edits, inversion.w),
-        self._sum(edits, inversion.w_e),
-    )
     if background is not None:
-      background = jnp.asarray(background, jnp.float32)
-      shapes = [(n, *background.shape[-2:]), background.shape[-2:]]
-      if background.shape not in shapes:
-        raise UserError(
-            f"the background mask has shape {background.shape}, expected"
-            f" (h, w) or ({n}, h, w)"
-        )
-      rows += (jnp.broadcast_to(background, shapes[0]),)
-    return self._in_batches(self._edit, *rows)
+      n = inversion.w.shape[0]
+      background = checks.background(background, n, self.resolution)
+    strip = strengths.strip(edits)
+    if strip is None:
+      return self._edit_once(inversion, edits, background)
+    out = [self._edit_once(inversion, x, background) for x in strip]
+    return jax.tree.map(lambda *x: jnp.stack(x), *out)
 
-  def _sum(self, edits: Mapping[str, Strength], w_plus: jax.Array) -> Edit:
+  def _edit_once(
+      self,
+      inversion: Inversion,
+      edits: Mapping[str, Any],
+      background: np.ndarray | None,
+  ) -> Edited:
+    """`edit` without lists of strengths."""
+    n = inversion.w.shape[0]
+    checked = {k: strengths.per_picture(k, s, n) for k, s in edits.items()}
+    for name, values in checked.items():
+      remark = strengths.remark(self.directions.entry(name), values)
+      if remark and remark not in self._remarks:
+        self._remarks.add(remark)  # said once, however many batches follow
+        logging.warning(remark)
+    rows: list[Any] = [
+        inversion,
+        self._sum(checked, inversion.w),
+        self._sum(checked, inversion.w_e),
+    ]
+    if background is not None:
+      rows.append(background)
+    out = self._in_batches(self._edit, *rows)
+    _warn_if_useless(out.image, edits)
+    return out
+
+  def _sum(self, edits: Mapping[str, np.ndarray], w_plus: jax.Array) -> Edit:
     """All edits of latents (n, styles, w_dim) as one."""
     n = w_plus.shape[0]
     total = Edit(
@@ -262,43 +298,15 @@ class Editor:
         jnp.zeros((n, sum(self.models.generator.style_widths))),
     )
     for name, strength in edits.items():
-      strength = np.asarray(strength, np.float32)
-      if strength.shape not in ((), (n,)) or not np.isfinite(strength).all():
-        raise UserError(
-            f"{name}: strength must be a finite number or an array of {n}, one"
-            f" per image; got {strength}"
-        )
-      data = self.directions.get(name)
-      edit = self._apply(data, w_plus, np.broadcast_to(strength, (n,)))
+      edit = self._apply(self.directions.get(name), w_plus, strength)
       total = jax.tree.map(jnp.add, total, edit)
     return total
-
-  def _check(self, batch: Any) -> np.ndarray:
-    batch = np.asarray(batch)
-    if batch.ndim == 3:
-      batch = batch[None]
-    size = self.resolution
-    if batch.ndim != 4 or batch.shape[1:] != (size, size, 3) or not len(batch):
-      raise UserError(
-          f"images have shape {batch.shape}, expected (n, {size}, {size}, 3);"
-          " sfe_jax.images.fit resizes"
-      )
-    if batch.dtype == np.uint8:
-      return batch
-    if not np.issubdtype(batch.dtype, np.floating):
-      raise UserError(f"images are {batch.dtype}, expected uint8 or float")
-    if not np.abs(batch).max() <= 1.5:
-      raise UserError(
-          "float images must lie in [-1, 1], got values from"
-          f" {batch.min():g} to {batch.max():g}; uint8 images may be 0..255"
-      )
-    return batch.astype(np.float32)
 
   def _in_batches(self, function: Callable[..., Any], *rows: Any) -> Any:
     """Runs over batches; the last is padded so that one shape compiles.
 
     Args:
-      function: takes pytrees with a leading axis, returns one.
+      function: takes pytrees with a leading axis and returns one.
       *rows: pytrees of n rows.
     """
     n, size = jax.tree.leaves(rows)[0].shape[0], self.batch_size
@@ -319,16 +327,55 @@ def _invert(
   return pipeline.invert(models, variables, batch)
 
 
-def _ways_without(missing: Sequence[str]) -> str:
-  """What helps where only networks are missing that can be."""
-  if not set(missing) <= set(OPTIONAL):
-    return ""
-  flags = " ".join(f"--without={name}" for name in missing)
-  return f", or edit without it: {flags}"
+@jax.jit
+def _shares(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """(n,) whether all values are finite, (n,) share of clipped values."""
+  axes = (1, 2, 3)
+  finite = jnp.isfinite(images).all(axes)
+  return finite, (jnp.abs(images) >= 1).mean(axes)
 
 
-def registry(
-    folder: str | os.PathLike, generator: Generator, domain: str | None = None
-) -> directions.Registry:
-  """The directions that a weight folder offers its generator."""
-  return directions.Registry.of_weights(folder, generator, domain)
+def _warn_if_useless(images: jax.Array, edits: Mapping[str, Any]) -> None:
+  """Warns of pictures that hold NaN or are completely saturated."""
+  finite, saturated = jax.device_get(_shares(images))
+  for what, bad in (
+      ("not finite (NaN or infinity)", ~finite),
+      ("completely black or white", finite & (saturated >= _SATURATED)),
+  ):
+    if bad.any():
+      strengths = ", ".join(f"{name} {s}" for name, s in edits.items())
+      logging.warning(
+          "%d of %d pictures edited by %s are %s; use smaller strengths",
+          bad.sum(), len(bad), strengths or "nothing", what,
+      )
+
+
+def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
+  """Refuses a weight folder without one of these networks."""
+  missing = [name for name in names if not (folder / name).is_dir()]
+  if not missing:
+    return
+  where = weights.shown(folder)
+  if runs.is_run(folder.parent):
+    lacks, remedy = ", ".join(missing), (
+        f"the training run {folder.parent} had none; copy the network's folder"
+        " from another weight folder"
+    )
+  else:
+    lacks = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)
+    remedy = (
+        "convert the official file into it with python -m convert --src FILE"
+        f" --dst {where}"
+    )
+  if set(missing) <= set(OPTIONAL):
+    flags = " ".join(f"--without={name}" for name in missing)
+    remedy += f", or edit without it: {flags}"
+  raise UserError(f"{where} lacks {lacks}; {remedy}")
+
+
+def _check_inversion(inversion: Any) -> None:
+  if not isinstance(inversion, Inversion):
+    raise UserError(
+        f"expected an Inversion, got {type(inversion).__name__}; call"
+        " editor.invert(pictures) first and pass on what it returns"
+    )

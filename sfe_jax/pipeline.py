@@ -9,7 +9,7 @@ one pytree argument: a dict from network name ("generator", "inverter",
 float32 in [-1, 1].
 """
 
-from typing import Any
+from typing import Any, cast
 
 import flax.struct
 import jax
@@ -23,7 +23,7 @@ from sfe_jax.models.stylegan2 import Styles
 
 @flax.struct.dataclass
 class Edit:
-  """An edit as arrays, the only form in which it reaches jitted code.
+  """An edit as arrays; edits enter jitted code in this form only.
 
   Attributes:
     w_offset: (n, styles, w_dim), added to w+ latents.
@@ -37,7 +37,9 @@ class Edit:
 
 @flax.struct.dataclass
 class Inversion:
-  """Everything an edit needs and nothing that an edit changes.
+  """The inversion of n images: the input of every edit.
+
+  `Editor.reconstruct` turns it into images.
 
   Attributes:
     w: (n, styles, w_dim), latents predicted by the Inverter (equation 1).
@@ -95,7 +97,7 @@ class Inverted:
 
 @flax.struct.dataclass
 class Lower:
-  """Result of the generator's layers below F_k.
+  """Output of the generator's layers below F_k.
 
   Attributes:
     styles: style vectors of all layers.
@@ -115,9 +117,10 @@ def styles_of(
     style_offset: jax.Array | None = None,
 ) -> Styles:
   """The generator's style vectors of w+ (n, styles, w_dim)."""
-  return models.generator.apply(
+  styles = models.generator.apply(
       variables["generator"], w_plus, style_offset, method="affine"
   )
+  return cast(Styles, styles)
 
 
 def lower(
@@ -135,7 +138,7 @@ def lower(
     style_offset: (n, sum of convolution input widths), see `Edit`.
   """
   styles = styles_of(models, variables, w_plus, style_offset)
-  half = models.generator.apply(
+  half: Any = models.generator.apply(
       variables["generator"], styles, models.k, method="lower"
   )
   return Lower(styles, half.features[models.k], half.skip)
@@ -144,10 +147,10 @@ def lower(
 def delta_features(
     models: Models, variables: Variables, at_k: Lower
 ) -> jax.Array:
-  """Generator features at layer delta_k, from those at layer k."""
+  """Generator features (n, h', w', c') at layer delta_k, from those at k."""
   if models.delta_k == models.k:
     return at_k.f_k
-  return models.generator.apply(
+  features = models.generator.apply(
       variables["generator"],
       at_k.styles,
       at_k.f_k,
@@ -155,18 +158,22 @@ def delta_features(
       models.delta_k,
       method="between",
   )
+  return cast(jax.Array, features)
 
 
 def encode(e4e: E4E, variables: Any, images: jax.Array) -> jax.Array:
-  """Latents w+ (n, styles, w_dim) that the encoder E predicts.
+  """Predicts latents with the editing encoder E.
 
   Args:
     e4e: the encoder.
-    variables: of the encoder alone.
+    variables: the Flax variables of this encoder, not the dict of all networks.
     images: (n, h, w, 3), resized to the encoder's input without antialiasing.
+
+  Returns:
+    w+ latents (n, styles, w_dim).
   """
   images = layers.resize_bilinear(images, e4e.input_size)
-  return e4e.apply(variables, images)
+  return cast(jax.Array, e4e.apply(variables, images))
 
 
 def run_inverter(
@@ -209,12 +216,14 @@ def run_inverter(
         f_e=delta_features(models, variables, of_e),
     )
 
-  return models.inverter.apply(
+  assert models.inverter is not None
+  found = models.inverter.apply(
       variables["inverter"],
       images,
       method=forward,
       mutable=["batch_stats"] if train else [],
   )
+  return cast(tuple[Inverted, dict[str, Any]], found)
 
 
 def decode(
@@ -236,9 +245,10 @@ def decode(
   Returns:
     (n, resolution, resolution, 3), about [-1, 1].
   """
-  return models.generator.apply(
+  images = models.generator.apply(
       variables["generator"], styles, f_k, skip, models.k, method="upper"
   )
+  return cast(jax.Array, images)
 
 
 def difference(
@@ -280,25 +290,27 @@ def edit_features(
   """
   if models.feature_editor is None:
     return f_k, {}
-  return models.feature_editor.apply(
+  edited = models.feature_editor.apply(
       variables["feature_editor"],
       f_k,
       delta,
       train,
       mutable=["batch_stats"] if train else [],
   )
+  return cast(tuple[jax.Array, dict[str, Any]], edited)
 
 
 def invert(
     models: Models, variables: Variables, images: jax.Array
 ) -> Inversion:
-  """Equations 1-3, and the editing encoder's view of the same images.
+  """Equations 1-3, and the editing encoder's latents of the same images.
 
   Args:
-    models: networks; without `e4e`, the Inverter's w serves for E's.
+    models: networks; without `e4e`, the Inverter's w takes the place of w_e.
     variables: their variables.
     images: (n, h, w, 3).
   """
+  assert models.inverter is not None
   # Resized once for both encoders, which share their input size.
   images = layers.resize_bilinear(images, models.inverter.input_size)
   w_e = None
@@ -334,21 +346,20 @@ def edit(
     variables: their variables.
     inversion: of n images.
     edit_w: the edit of the Inverter's latents.
-    edit_e: the same edit of E's latents (families such as GANSpace depend on
-      the latent they edit).
+    edit_e: the same edit of E's latents.  It may differ from `edit_w`, because
+      families such as GANSpace depend on the latent they edit.
     background: see `difference`.
   """
-  edits = edit_w, edit_e
+  edits = [(inversion.w, edit_w), (inversion.w_e, edit_e)]
   if models.e4e is None:  # both are the same: the lower generator runs once
-    edits = (edit_w,)
-  latents = (inversion.w, inversion.w_e)[: len(edits)]
-  moved = [w + e.w_offset for w, e in zip(latents, edits)]
+    del edits[1]
+  moved = [w + e.w_offset for w, e in edits]
   n = inversion.w.shape[0]
   made = lower(
       models,
       variables,
       jnp.concatenate(moved),
-      jnp.concatenate([e.style_offset for e in edits]),
+      jnp.concatenate([e.style_offset for _, e in edits]),
   )
   of_w = jax.tree.map(lambda x: x[:n], made)
   of_e = jax.tree.map(lambda x: x[-n:], made)

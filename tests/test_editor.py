@@ -1,20 +1,22 @@
 """The Python API on tiny random networks."""
 
+import ast
 import collections
 import dataclasses
+import inspect
 import shutil
+import textwrap
 
 import jax
 import numpy as np
 import pytest
 
-from sfe_jax import Editor, pipeline
+from sfe_jax import Editor, images, pipeline
+from sfe_jax import editor as editor_module
 from sfe_jax.errors import UserError
-from sfe_jax.models import layers
-from sfe_jax.storage import images
 from tests import tiny
 
-W = {"age_test": 0, "smile_test": 1}
+W = {"age_test": 0, "smile_test": 1, "age": 2, "smile": 3}
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_compiles_once_per_shape(monkeypatch, folder):
     count(name)
   editor = tiny.editor(folder=folder, batch_size=2)
   inversion = editor.invert(tiny.pictures(3))
-  for name in W:
+  for name in ("age_test", "smile_test"):
     for strength in (1, -2.5):
       editor.edit(inversion, {name: strength})
   editor.edit(inversion, {"age_test": 3, "smile_test": [1, 2, 3]})
@@ -139,15 +141,33 @@ def test_compiles_once_per_shape(monkeypatch, folder):
         (lambda e, i: e.invert(np.full((64, 64, 3), np.nan)), r"\[-1, 1\]"),
         (lambda e, i: e.invert(np.zeros((64, 64, 3), int)), "int64"),
         (lambda e, i: e.edit(i, {"aeg_test": 1}), "did you mean 'age_test'"),
-        (lambda e, i: e.edit(i, {"age_test": np.ones(2)}), "one\n? ?per image"),
-        (lambda e, i: e.edit(i, {"age_test": np.nan}), "finite"),
+        (lambda e, i: e.edit(i, {"age": np.ones(2)}), "age: .* one per pic"),
+        (lambda e, i: e.edit(i, {"age": np.nan}), "age: .* finite"),
+        (lambda e, i: e.edit(i, {"age": 1e39}), "age: .* finite"),
+        (lambda e, i: e.edit(i, {"age": "x"}), "age: .* number .* got 'x'"),
+        (lambda e, i: e.edit(i, {"age": 1j}), "age: .* number .* got 1j"),
+        (lambda e, i: e.edit(i, {"age": None}), "age: .* number .* got None"),
+        (lambda e, i: e.edit(i, {"age": [1, "x"]}), "age: .* got 'x'"),
+        (lambda e, i: e.edit(i, {None: 1}), "named by strings, got None"),
+        (lambda e, i: e.edit(i, "age"), "dict from name to strength"),
         (
-            lambda e, i: e.edit(i, {"age_test": [1, 2], "smile_test": [1]}),
-            "one length",
+            lambda e, i: e.edit(i, {"age": [1, 2], "smile": [1]}),
+            "one length, got 2 for age, 1 for smile",
+        ),
+        (lambda e, i: e.edit(tiny.pictures(1), {"age": 1}), "editor.invert"),
+        (lambda e, i: e.reconstruct(tiny.pictures(1)), "editor.invert"),
+        (
+            lambda e, i: e.edit(i, {"age": 1}, np.ones((2, 64, 64))),
+            r"shape \(2, 64, 64\), expected \(64, 64\) or \(3, 64, 64\)",
+        ),
+        (lambda e, i: e.edit(i, {"age": 1}, np.ones(5)), r"shape \(5,\)"),
+        (
+            lambda e, i: e.edit(i, {"age": 1}, np.full((64, 64), 255)),
+            "from 255 to 255; divide",
         ),
         (
-            lambda e, i: e.edit(i, {"age_test": 1}, np.ones((2, 64, 64))),
-            "background mask has shape",
+            lambda e, i: e.edit(i, {"age": 1}, np.full((64, 64), np.nan)),
+            r"numbers in \[0, 1\]",
         ),
         (lambda e, i: Editor.load("nowhere"), "no such weight folder"),
     ),
@@ -155,6 +175,41 @@ def test_compiles_once_per_shape(monkeypatch, folder):
 def test_mistakes_have_a_clear_message(editor, inversion, call, message):
   with pytest.raises(UserError, match=message):
     call(editor, inversion)
+
+
+def test_useless_results_are_reported(editor, inversion, caplog):
+  editor.edit(inversion, {"age": 100, "smile": [-2, 2]})  # at the limit
+  assert not caplog.records
+  editor.edit(inversion, {"age": np.array([0, 101, -200])})
+  (record,) = caplog.records
+  assert "age: strength -200 is more than 10 times" in record.message
+  assert record.message.endswith("published range -10..10")
+  caplog.clear()
+  editor.edit(inversion, {"age_test": np.float32([1e38, 0, 0])})
+  (record,) = caplog.records
+  assert "1 of 3 pictures edited by age_test [" in record.message
+  assert "not finite" in record.message
+  caplog.clear()
+  white = jax.numpy.full((2, 4, 4, 3), 1.5).at[0].set(0.5)
+  editor_module._warn_if_useless(white, {"age": 3})
+  (record,) = caplog.records
+  assert "1 of 2 pictures edited by age 3 are completely" in record.message
+
+
+def test_the_example_of_the_docstring(editor, monkeypatch, tmp_path):
+  example = inspect.getdoc(editor_module).partition("\n\n")[2]
+  code = ast.parse(textwrap.dedent(example))
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(Editor, "load", lambda folder: editor)
+  images.write("photo.jpg", tiny.pictures(1, 90)[0][:80])
+  scope = {}
+  exec(compile(code, "example", "exec"), scope)
+  close(
+      images.read("inversion.png"),
+      images.to_uint8(editor.reconstruct(scope["inversion"])[0]),
+  )
+  assert images.read("strip.png").shape == (64, 3 * 64, 3)
+  assert (images.read("edited.png") != images.read("inversion.png")).any()
 
 
 def test_networks_must_fit(editor):
@@ -200,11 +255,3 @@ def test_bfloat16_is_close():
   assert got.dtype == np.float32
   error = np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2))
   assert 1e-5 < error < 0.1
-
-
-def test_to_uint8_rounds():
-  levels = np.arange(256, dtype=np.uint8)
-  again = images.to_uint8(layers.to_float(levels))
-  np.testing.assert_array_equal(again, levels)
-  values = np.array([-1.2, 1.2, (127.6 / 127.5) - 1])
-  np.testing.assert_array_equal(images.to_uint8(values), [0, 255, 128])

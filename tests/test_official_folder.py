@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from convert import __main__ as convert
-from sfe_jax import Editor, drawn_faces, edit
-from sfe_jax.storage import images, weights
+from sfe_jax import Editor, drawn_faces, edit, images
+from sfe_jax.storage import weights
 from tests import cli
 from tests import golden_data as golden
 
@@ -32,7 +32,10 @@ def save(path, contents):
 
 
 def write_official_files(folder):
-  """`pretrained_models/` as the release's users have it, numbers apart."""
+  """Writes a `pretrained_models/` as users of the release have it.
+
+  Names and shapes are those of the official files, the numbers are random.
+  """
   # Needs torch at import.
   from tests.official_files import write_nvidia_pickle
 
@@ -104,14 +107,14 @@ def run(program, *argv):
 
 @pytest.fixture
 def folder(tmp_path):
-  """Gigabytes, so not left for pytest to clear away."""
+  """A folder that is removed at once, because it holds gigabytes."""
   yield tmp_path
   shutil.rmtree(tmp_path)
 
 
 @pytest.fixture
 def compilation_cache(folder):
-  """Compiles the same program once."""
+  """Lets both editors of a test share compiled code."""
   before = jax.config.jax_compilation_cache_dir
   jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
   yield
@@ -172,7 +175,7 @@ def test_official_files_edit_a_photograph(folder, compilation_cache):
   got = np.asarray(Image.open(path))
 
   editor = Editor.load(dst)
-  inversion = editor.invert(images.fit(images.read(photo), 1024))
+  inversion = editor.invert(images.square(photo, "photo", 1024))
   want = editor.edit(inversion, edits).image
   assert got.shape == (1024, 1024, 3) and np.isfinite(want).all()
   np.testing.assert_array_equal(got, images.to_uint8(want[0]))

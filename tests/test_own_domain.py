@@ -288,7 +288,7 @@ def test_the_editor_edits(chain):
       check=True,
       timeout=300,
   )
-  assert images.read(root / "out/edited/grid.png").shape[1] == 3 * 256
+  assert images.read(root / "out/edited/grid.png").shape[1] == 3 * 128
 
 
 def test_a_finished_chain_does_nothing(chain):

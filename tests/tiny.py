@@ -1,11 +1,12 @@
-"""A whole editor small enough for any test."""
+"""An editor that is small enough for any test."""
 
 import functools
 
 import numpy as np
 
 from sfe_jax.architecture import Architecture, Models
-from sfe_jax.editor import Editor, registry
+from sfe_jax.directions import Registry
+from sfe_jax.editor import Editor
 from sfe_jax.storage import weights
 
 ARCHITECTURE = Architecture(
@@ -28,7 +29,7 @@ fill = weights.random
 
 
 def networks(architecture: Architecture = ARCHITECTURE, seed: int = 0):
-  """(models, {network name: variables})."""
+  """Returns (models, {network name: variables})."""
   models = architecture.build()
   return models, {
       name: fill(network, seed) for name, network in vars(models).items()
@@ -38,9 +39,9 @@ def networks(architecture: Architecture = ARCHITECTURE, seed: int = 0):
 def editor(
     architecture: Architecture = ARCHITECTURE, folder: str = "none", **options
 ) -> Editor:
-  """An editor over random networks."""
+  """An editor with random weights."""
   models, variables = networks(architecture)
-  offered = registry(folder, models.generator)
+  offered = Registry.of_weights(folder, models.generator)
   return Editor(models, variables, offered, **options)
 
 

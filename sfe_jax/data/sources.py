@@ -15,11 +15,10 @@ from typing import Any, Protocol
 import grain
 import numpy as np
 from absl import logging
-from PIL import Image
 
 from sfe_jax.data import shards
 from sfe_jax.errors import UserError
-from sfe_jax.storage import images
+from sfe_jax.storage import decoding, images
 
 KINDS = ("folder", "array_record", "tfds")
 _CHECK_THREADS = 8
@@ -123,9 +122,8 @@ class Folder:
 def _header(path: str) -> int | str:
   """The shorter side in pixels, or why the file is no image."""
   try:
-    with Image.open(path) as image:
-      return min(image.size)
-  except Exception as error:  # Damaged bytes can raise anything.
+    return min(decoding.dimensions(path))
+  except UserError as error:
     return str(error)
 
 
