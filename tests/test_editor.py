@@ -232,6 +232,17 @@ def test_load_reads_what_was_written(tmp_path):
     Editor.load(tmp_path)
 
 
+def test_what_a_run_did_not_have_is_not_an_official_file(tmp_path):
+  (tmp_path / "weights").mkdir()
+  for name in ("generator", "inverter", "e4e"):
+    (tmp_path / "weights" / name).mkdir()
+  with pytest.raises(UserError, match=r"feature_editor \(sfe_editor_light.pt"):
+    Editor.load(tmp_path / "weights")
+  (tmp_path / "trained.json").write_text("{}")
+  with pytest.raises(UserError, match="training run .* --without=feature_edit"):
+    Editor.load(tmp_path / "weights")
+
+
 def test_load_refuses_another_network(tmp_path):
   tiny.write_weights(tmp_path)
   shutil.rmtree(tmp_path / "generator")

@@ -12,6 +12,7 @@ _FONT_SIZE = 11
 _LINE = 14  # height of a line of text
 _PADDING = 4  # height of a header or caption beyond its lines
 _LEFT = 4
+_MIN_ROOM = 60  # headings are not wrapped to less, even if they overlap
 _BREAKS = " _/+,"  # a heading may be broken after these
 
 
@@ -36,7 +37,8 @@ def grid(
   if tile is None:
     tile = min(max(rows[0][0].shape[0], _MIN_TILE), _MAX_TILE)
   font = ImageFont.load_default(_FONT_SIZE)
-  headings = [_wrapped(title, tile - 2 * _LEFT, font) for title in titles]
+  room = max(tile - 2 * _LEFT, _MIN_ROOM)
+  headings = [_wrapped(title, room, font) for title in titles]
   header = _LINE * max(map(len, headings)) + _PADDING
   caption = _LINE + _PADDING if captions else 0
   width, height = tile * len(titles), header + (caption + tile) * len(rows)
