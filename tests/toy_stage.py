@@ -18,7 +18,7 @@ from sfe_jax import devices
 from sfe_jax.models import layers
 from sfe_jax.storage import images
 from sfe_jax.training import optim
-from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.state import TrainState
 
 
