@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sfe_jax import data
-from sfe_jax.data.sources import Folder, Labelled
+from sfe_jax.data.source import Labelled
+from sfe_jax.data.sources import Folder
 from sfe_jax.errors import UserError
 from sfe_jax.storage import labels
 from tests.drawn_data import SIZE, Drawn, drawn_folder, number

@@ -81,6 +81,12 @@ def test_two_and_two_steps_are_four(runs, logs, phase):
   assert states[0]["step"] == 4
 
 
+def test_phase_2_takes_both_networks_of_phase_1(runs, logs):
+  source = f"the discriminator starts from {runs.root / 'phase1'}\n"
+  assert source in logs["phase2"]
+  assert "validation/loss is 1 l2 + 0.8 lpips; unlike" in logs["phase2"]
+
+
 def test_the_editor_opens_what_phase_2_leaves(runs, logs):
   editor = Editor.load(runs.root / "phase2/weights")
   result = editor.invert(tiny.pictures(1, 16))
@@ -144,6 +150,7 @@ def test_checkpoints_are_exported(runs, logs, tmp_path):
     export.export_run(runs.root / "phase1", tmp_path / "none", step=3)
 
 
+@pytest.mark.slow  # test_train has two processes with a stage of its own
 def test_two_processes_equal_one(runs, logs):
   address = f"127.0.0.1:{portpicker.pick_unused_port()}"
   both = [
@@ -184,13 +191,13 @@ def test_a_wrong_inverter_is_named(runs, logs):
   (other / "trained.json").write_text(json.dumps(document))
   mistakes = {
       ("phase2", "--config.init.inverter="): (
-          "name phase 1's workdir, or a weight folder, with"
+          "not set; name phase 1's workdir, or a weight folder, with"
       ),
       ("phase2", f"--config.init.inverter={runs.root / 'absent'}"): (
-          "absent holds no inverter: give a workdir"
+          "absent: holds no inverter; give a workdir"
       ),
       ("phase2", f"--config.init.inverter={runs.root / 'phase2'}"): (
-          "phase2 trains feature_editor, discriminator, not inverter"
+          "phase2: trains feature_editor, discriminator, not inverter"
       ),
       ("phase2", f"--config.init.inverter={other}"): (
           "other: the checkpoint does not fit its inverter: buffers/backbone"

@@ -12,7 +12,7 @@ from sfe_jax.errors import UserError
 
 _PACKAGE = "sfe_jax.configs"
 # Folders in which a user may write that a shipped config lies.
-_PARENTS = ("", "configs", "sfe_jax/configs")
+_PARENTS = (".", "configs", "sfe_jax/configs")
 
 
 def shipped() -> dict[str, str]:
@@ -38,22 +38,36 @@ def find(name: str) -> str:
 
   Returns:
     The path, with ":VARIANT" if `name` has it.  A file that exists takes
-    precedence; a name that nothing matches is returned unchanged.
+    precedence.
+
+  Raises:
+    UserError: there is no such file.
   """
   file, colon, variant = name.partition(":")
+  if os.path.exists(file):
+    return name
   path = pathlib.PurePath(file)
-  parent = "" if str(path.parent) == "." else path.parent.as_posix()
-  if not os.path.exists(file) and parent in _PARENTS:
-    file = shipped().get(path.name, file)
-  return f"{file}{colon}{variant}"
+  known = shipped()
+  if path.parent.as_posix() not in _PARENTS or path.name not in known:
+    raise UserError(
+        f"no such config file; configs that ship: {', '.join(known)}"
+    )
+  return f"{known[path.name]}{colon}{variant}"
 
 
-class _Parser(config_flags.ConfigFileFlagParser):
-  """Parses the flag's value; finds the configs that ship in any folder."""
+class _Finder(flags.ArgumentParser):
+  """Passes to ml_collections' parser the path of the config that is meant."""
 
-  def parse(self, path: str) -> Any:
+  def __init__(self, parser: flags.ArgumentParser):
+    self._parser = parser
+
+  def parse(self, argument: str) -> Any:
     """Loads the config of FILE or FILE:VARIANT."""
-    return super().parse(find(path))
+    return self._parser.parse(find(argument))
+
+  def flag_type(self) -> str:
+    """What --help calls the flag's value."""
+    return self._parser.flag_type()
 
 
 def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -66,24 +80,27 @@ def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
       lock_config=True,
       flag_values=flag_values,
   )
-  flag_values[holder.name].parser = _Parser(holder.name)
+  flag = flag_values[holder.name]
+  flag.parser = _Finder(flag.parser)
 
 
 def read(flag_values: flags.FlagValues = flags.FLAGS) -> ConfigDict:
   """Returns the config of the parsed flag, with all references resolved.
 
   Raises:
-    UserError: the flag is not given, or there is no such file.
+    UserError: the flag is not given, or the file cannot be read.
   """
-  names = ", ".join(shipped())
   config = flag_values["config"].value
   if config is None:
-    raise UserError(f"name a config with --config; these ship: {names}")
+    raise UserError(
+        "name a config with --config; configs that ship:"
+        f" {', '.join(shipped())}"
+    )
   try:
     return config.copy_and_resolve_references()
   except OSError as error:  # ml_collections raises it when the config is used
     reason = str(error).strip().rpartition("\n")[2].strip()
-    raise UserError(f"--config: {reason}; these ship: {names}") from None
+    raise UserError(f"--config: {reason}") from None
 
 
 def default_workdir(flag_values: flags.FlagValues = flags.FLAGS) -> str:

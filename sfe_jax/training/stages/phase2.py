@@ -258,7 +258,7 @@ def requirements(config: ConfigDict) -> list[Requirement]:
   inverter = config.init.inverter
   found.append(needs.trained_network(inverter, "init.inverter", "inverter"))
   if not config.init.random:
-    found += _missing_directions(config)
+    found += _direction_requirements(config)
   return found
 
 
@@ -336,41 +336,45 @@ def _phase1_discriminator(config: ConfigDict) -> bool:
   return needs.holds(config.init.inverter, "discriminator")
 
 
-def _missing_directions(config: ConfigDict) -> list[Requirement]:
+def _direction_requirements(config: ConfigDict) -> list[Requirement]:
   """Looks for the directions of the set D.
 
   Returns:
     One requirement for each missing file, or one for the whole set if nothing
-    is missing or if the generator, which the directions must fit, is missing.
+    is missing.
   """
-  where = weights.locate(config.init.weights) / "directions"
+  folder = weights.locate(config.init.weights)
+  where = str(folder / "directions")
   what = f"directions of edits.set {config.edits.set}"
   try:
     powers = _powers(config)
+    registry = _registry(config, _generator(config))
   except UserError as error:
-    return [Requirement(what, str(where), str(error))]
-  try:
-    generator = weights.module(
-        weights.locate(config.init.weights) / "generator", Generator
-    )
-  except UserError:
-    note = f"{len(powers)} in all; checked when there is a generator"
-    return [Requirement(what, str(where), note=note)]
+    return [Requirement(what, where, str(error))]
+  space = _space(_generator(config))
   missing: dict[str, list[str]] = {}
-  registry = _registry(config, cast(Generator, generator))
-  space = _space(cast(Generator, generator))
   for name in powers:
     try:
-      registry.entry(name).check(where.parent, space)
+      registry.entry(name).check(folder, space)
     except UserError as error:
       missing.setdefault(str(error), []).append(name)
   if not missing:
-    note = f"{len(powers)} in all"
-    return [Requirement(what, str(where), note=note)]
+    return [Requirement(what, where, note=f"{len(powers)} directions")]
   return [
-      Requirement(f"direction {', '.join(names)}", str(where), reason)
+      Requirement(f"direction {', '.join(names)}", where, reason)
       for reason, names in missing.items()
   ]
+
+
+def _generator(config: ConfigDict) -> Generator:
+  """The generator of `init.weights`; without one, of the config's sizes."""
+  folder = weights.locate(config.init.weights) / "generator"
+  try:
+    return cast(Generator, weights.module(folder, Generator))
+  except UserError:
+    sizes = networks.architecture(config)
+    resolution = config.data.resolution
+    return dataclasses.replace(sizes, resolution=resolution).generator()
 
 
 def _directions(config: ConfigDict, generator: Generator) -> DirectionSet:
