@@ -1,7 +1,7 @@
 """Writes a run's numbers and grids: log, TensorBoard, JSON lines, image files.
 
-clu writes the log and the TensorBoard files and needs TensorFlow for both.
-Without TensorFlow the numbers still go to the log and to `CURVES`.
+clu writes the TensorBoard files and needs TensorFlow for them.  Without
+TensorFlow the numbers still go to the log and to `CURVES`.
 """
 
 import contextlib
@@ -50,11 +50,13 @@ class Recorder:
     self._actions: list[Callable[[int], Any]] = []
     self._first = jax.process_index() == 0
     if self._first:
-      self._open(steps, every, profile_at)
+      self._writers.append(_LogWriter())
+      self._actions.append(_Progress(steps, every))
+      self._open_tensorboard(profile_at)
     self._step: int | None = None
     self._clock = time.monotonic()
 
-  def _open(self, steps: int, every: int, profile_at: int) -> None:
+  def _open_tensorboard(self, profile_at: int) -> None:
     # Otherwise TensorFlow logs four lines about oneDNN when it is imported.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     folder = str(self._workdir / TENSORBOARD)
@@ -67,17 +69,10 @@ class Recorder:
           " with: pip install clu tensorflow-cpu tensorboard",
           error,
       )
-      self._writers.append(_LogWriter())
-      self._actions.append(_Progress(steps, every))
       return
     tf.config.set_visible_devices([], "GPU")  # JAX needs the GPU memory
-    self._writers.append(metric_writers.create_default_writer(folder))
-    if every:
-      self._actions.append(
-          periodic_actions.ReportProgress(
-              num_train_steps=steps, every_steps=every, every_secs=None
-          )
-      )
+    writer = metric_writers.SummaryWriter(folder)
+    self._writers.append(metric_writers.AsyncWriter(writer))
     if profile_at >= 0:
       self._actions.append(
           periodic_actions.Profile(
@@ -193,7 +188,7 @@ def read_curves(workdir: str | os.PathLike) -> dict[str, dict[int, float]]:
 
 
 class _LogWriter:
-  """Replaces clu's writers where TensorFlow is missing."""
+  """Writes numbers to the log; has the interface of clu's writers."""
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     text = ", ".join(f"{k}={v:.6g}" for k, v in sorted(scalars.items()))
@@ -207,7 +202,7 @@ class _LogWriter:
 
 
 class _Progress:
-  """Replaces clu's ReportProgress where TensorFlow is missing."""
+  """Logs the share of the steps that are done and the time that is left."""
 
   def __init__(self, steps: int, every: int):
     self._steps, self._every = steps, every
