@@ -20,10 +20,11 @@ from sfe_jax.measures import msssim
 from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.training import optim
+from sfe_jax.training.objective import Objective
 from sfe_jax.training.stage import Stage
 from sfe_jax.training.stages.networks import InitialNetworks
 from sfe_jax.training.state import Frozen, Metrics, TrainState
-from sfe_jax.training.step import EncoderTrainer, Forward, Objective
+from sfe_jax.training.step import EncoderTrainer, Forward
 
 _FROZEN = ("generator", "e4e", "inverter")
 
