@@ -123,30 +123,53 @@ class Forward:
 
     fakes = (jax.checkpoint(synthesize) if self.remat else synthesize)(w_plus)
     for_z, for_pool = jax.random.split(rng)
-    n, *shape = w_plus.shape
-    z = jax.vmap(lambda key: jax.random.normal(key, shape))(
-        devices.example_keys(for_z, n)
-    )
-    # The pool is the same on every device: it holds the latents of all.
-    codes = lax.stop_gradient(w_plus)
-    codes = lax.all_gather(codes, devices.AXIS, tiled=True)
-    shown, pool = recall(model_state["pool"]["codes"], codes, for_pool)
-    first = lax.axis_index(devices.AXIS) * n
-    shown = lax.dynamic_slice_in_dim(shown, first, n)
+    pool = model_state["pool"]["codes"]
+    shown, pool = _share_of_recall(pool, w_plus, for_pool)
     out = Outputs(
         fakes=fakes,
         targets=images,
         judged=_rows(w_plus),
-        reals=cast(
-            jax.Array,
-            self.generator.apply(
-                frozen["generator"], _rows(z), method="mapping"
-            ),
-        ),
+        reals=self._mapped(frozen, w_plus.shape, for_z),
         regulariser=losses.row_distance(w_plus),
         shown=_rows(shown),
     )
     return out, {**model_state, **updates, "pool": {"codes": pool}}
+
+  def _mapped(
+      self, frozen: Frozen, shape: tuple[int, ...], rng: jax.Array
+  ) -> jax.Array:
+    """Mapped random z, as many rows as w+ of a shape (n, styles, w_dim)."""
+    n, *rest = shape
+    z = jax.vmap(lambda key: jax.random.normal(key, rest))(
+        devices.example_keys(rng, n)
+    )
+    mapped = self.generator.apply(
+        frozen["generator"], _rows(z), method="mapping"
+    )
+    return cast(jax.Array, mapped)
+
+
+def _share_of_recall(
+    pool: jax.Array, w_plus: jax.Array, rng: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Runs `recall` on the latents of all devices.
+
+  Every device computes the same pool.
+
+  Args:
+    pool: (size, styles, w_dim), past latents.
+    w_plus: (n, styles, w_dim), new latents of this device.
+    rng: random key, the same on all devices.
+
+  Returns:
+    Latents (n, styles, w_dim) to show on this device, and the next pool.
+  """
+  n = w_plus.shape[0]
+  codes = lax.stop_gradient(w_plus)
+  codes = lax.all_gather(codes, devices.AXIS, tiled=True)
+  shown, pool = recall(pool, codes, rng)
+  first = lax.axis_index(devices.AXIS) * n
+  return lax.dynamic_slice_in_dim(shown, first, n), pool
 
 
 def _rows(w_plus: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """Trains StyleGAN2 on a set of pictures, see `training.gan`."""
 
+import dataclasses
 import functools
 from typing import cast
 
@@ -57,33 +58,7 @@ def build(config: ConfigDict) -> Stage:
   for_g, for_d = jax.random.split(networks.key(config.seed))
   variables = weights.init(generator, for_g)
   disc_params = weights.init(discriminator, for_d)["params"]
-
-  def samples(state: TrainState, n: int, psi: float) -> jax.Array:
-    """Images (n, h, h, 3) of the averaged generator, always of the same z."""
-    keys = devices.example_keys(jax.random.key(0), n)
-    z = jax.vmap(lambda key: jax.random.normal(key, (generator.w_dim,)))(keys)
-    averaged = {"params": state.ema, **state.model_state}
-    return cast(jax.Array, generator.apply(averaged, z, psi))
-
-  def validate(state: TrainState, frozen: Frozen, batch: Batch) -> Metrics:
-    """Logits (n,) of the discriminator: held-out pictures and samples."""
-    del frozen
-    reals = layers.to_float(batch.image)
-    fakes = samples(state, reals.shape[0], 1.0)
-    return {
-        "logits/real": trainer.judge(state.disc_params, reals),
-        "logits/fake": trainer.judge(state.disc_params, fakes),
-    }
-
-  def grid(
-      state: TrainState, frozen: Frozen, batch: Batch
-  ) -> dict[str, jax.Array]:
-    """Held-out pictures, and samples with truncation psi 0.7 and 1."""
-    del frozen
-    reals = layers.to_float(batch.image)
-    made = {str(psi): samples(state, len(reals), psi) for psi in (0.7, 1.0)}
-    return {"real": reals} | made
-
+  evaluation = _Evaluation(trainer)
   return Stage(
       trained={"generator": generator, "discriminator": discriminator},
       given={},
@@ -92,9 +67,46 @@ def build(config: ConfigDict) -> Stage:
       variant=trainer.variant,
       learning_rate=functools.partial(optim.rate_at, trainer.learning_rate),
       step=trainer.step,
-      validate=validate,
-      grid=grid,
+      validate=evaluation.validate,
+      grid=evaluation.grid,
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+  """Scores and grids of the averaged generator."""
+
+  trainer: gan.GanTrainer
+
+  def _samples(self, state: TrainState, n: int, psi: float) -> jax.Array:
+    """Images (n, h, h, 3) of the averaged generator, always of the same z."""
+    generator = self.trainer.generator
+    keys = devices.example_keys(jax.random.key(0), n)
+    z = jax.vmap(lambda key: jax.random.normal(key, (generator.w_dim,)))(keys)
+    averaged = {"params": state.ema, **state.model_state}
+    return cast(jax.Array, generator.apply(averaged, z, psi))
+
+  def validate(
+      self, state: TrainState, frozen: Frozen, batch: Batch
+  ) -> Metrics:
+    """Logits (n,) of the discriminator: held-out pictures and samples."""
+    del frozen
+    reals = layers.to_float(batch.image)
+    fakes = self._samples(state, reals.shape[0], 1.0)
+    return {
+        "logits/real": self.trainer.judge(state.disc_params, reals),
+        "logits/fake": self.trainer.judge(state.disc_params, fakes),
+    }
+
+  def grid(
+      self, state: TrainState, frozen: Frozen, batch: Batch
+  ) -> dict[str, jax.Array]:
+    """Held-out pictures, and samples with truncation psi 0.7 and 1."""
+    del frozen
+    reals = layers.to_float(batch.image)
+    n = reals.shape[0]
+    made = {str(psi): self._samples(state, n, psi) for psi in (0.7, 1.0)}
+    return {"real": reals} | made
 
 
 def channels(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
