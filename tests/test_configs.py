@@ -213,7 +213,8 @@ def small(config, places):
   return config
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The configs for cars have the keys of those for faces.
+@pytest.mark.parametrize("name", [n for n in NAMES if "cars" not in n])
 def test_every_key_is_read(name, places, tmp_path, monkeypatch):
   """Runs the command on a config that notes which of its keys are used."""
   config = small(get(name), places)
