@@ -1,22 +1,25 @@
-"""E for the drawn faces, or for any folder of pictures with its generator.
+r"""The encoder E for the drawn faces, or for any generator with its pictures.
 
-  python -m sfe_jax.train --config=configs/toy_e4e.py --workdir=E \
+  python -m sfe_jax.train --config=toy_e4e.py --workdir=E \
       --config.init.weights=WEIGHTS
 
-WEIGHTS holds generator and perception, as their stages left them in
-WORKDIR/weights.  Hardware: 2 CPU cores, half an hour.  Leaves E/weights/e4e,
-which phase 2 starts from.
+WEIGHTS holds the networks generator and perception, which toy_generator.py and
+toy_perception.py leave in WORKDIR/weights.
 
-":64" is for 64 px, 16 to 1024; ":smoke" runs in a minute on a CPU.
+Hardware: 2 CPU cores, half an hour at 32 px.  Result: E/weights/e4e, which
+phase 2 needs.
+
+Variants: ":64" is for 64 px, likewise other powers of two from 16 to 1024;
+":smoke" runs for a minute on a CPU.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from sfe_jax.configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
-  """e4e (Tov et al. 2021) with its step counts scaled down.
+  """e4e (Tov et al. 2021) with fewer steps than published.
 
   Raises:
     ValueError: unknown variant.
@@ -27,17 +30,17 @@ def get_config(variant: str = "") -> ConfigDict:
   c.steps = 8_000
   c.model = m = ConfigDict()
   m.e4e_depths = (1, 2, 2, 1)  # bottlenecks of the trunk's stages
-  m.e4e_widths = (16, 32, 64, 64)  # their channels
+  m.e4e_widths = (16, 32, 64, 64)  # channels of the trunk's stages
   m.e4e_head_features = 32  # channels of the heads' convolutions
   c.latent = l = ConfigDict()
-  l.row_start = 1_000  # step from which the second row of w+ is itself
-  l.row_every = 500  # steps until the next one is
-  l.pool = 50  # past codes that the discriminator is shown again
-  l.disc_widths = (512, 512, 512, 512)  # its hidden layers
+  l.row_start = 1_000  # step from which the second row of w+ has its own value
+  l.row_every = 500  # steps from one row's turn to the next row's
+  l.pool = 50  # number of past latents in the discriminator's pool
+  l.disc_widths = (512, 512, 512, 512)  # hidden layers of the discriminator
   c.loss.adversarial = 0.1
   c.loss.adversarial_start = 0
-  c.loss.regulariser = 2e-4  # weight of the rows' distance to the first
-  # Published: 1e-4 and 2e-5, for ten times as many steps.
+  c.loss.regulariser = 2e-4  # weight of the distances of w+'s rows to the first
+  # The published rates are 1e-4 and 2e-5, for ten times as many steps.
   c.optimizer.learning_rate = 1e-3
   c.optimizer.disc_learning_rate = 2e-4
   common.toy(c, size)

@@ -1,19 +1,24 @@
-"""Phase 2 on the drawn faces, or on any folder of pictures.
+r"""Phase 2 on the drawn faces, or on any folder of pictures.
 
-  python -m sfe_jax.train --config=configs/toy_phase2.py --workdir=W2 \
+  python -m sfe_jax.train --config=toy_phase2.py --workdir=W2 \
       --config.init.weights=WEIGHTS --config.init.inverter=W1
 
-WEIGHTS holds generator, discriminator, perception and e4e, as their stages left
-them in WORKDIR/weights, and the directions that python -m sfe_jax.directions
-found.  W1 is the workdir of phase 1, or a weight folder.  Hardware: 2 CPU
-cores, half an hour.  Leaves in W2/weights all that the editor needs.
+WEIGHTS holds the networks generator, perception and e4e, which the other toy
+configs leave in WORKDIR/weights, and the directions that
+python -m sfe_jax.directions found.  W1 is the workdir of phase 1, or a weight
+folder; its discriminator is used, or that of WEIGHTS if it has none.  Without
+these two options the run starts from the weights that ship with sfe_jax.
 
-":64" is for 64 px, 16 to 1024; ":smoke" runs in minutes on a CPU.
+Hardware: 2 CPU cores, half an hour at 32 px.  Result: everything that the
+editor needs, in W2/weights.
+
+Variants: ":64" is for 64 px, likewise other powers of two from 16 to 1024;
+":smoke" runs for minutes on a CPU.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from sfe_jax.configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -26,15 +31,15 @@ def get_config(variant: str = "") -> ConfigDict:
   c = common.base()
   c.stage = "phase2"
   c.steps = 5_000
-  c.init.inverter = "toy"  # workdir of phase 1 or weight folder
+  c.init.inverter = "toy"  # workdir of phase 1, or a weight folder
   c.edits = e = ConfigDict()
-  e.domain = "none"  # table of directions
-  e.set = "fitted"  # the set D: what sfe_jax.directions found; or user, see
-  #                   sfe_jax/directions/training_sets.py
-  e.user = ()  # with set fitted: names of the directions to use, none for all;
-  #              with set user: "NAME=POWER,POWER,..." each
+  e.domain = "none"  # table of published directions: none for own generators
+  e.set = "fitted"  # set of training directions: fitted (found by python -m
+  #                   sfe_jax.directions) or user
+  e.user = ()  # for set fitted: names of the directions to use, or () for all;
+  #              for set user: one text "NAME=POWER,POWER,..." per direction
   e.inversion = True  # False for the ablation "w/o inv loss"
-  e.encoder = True  # False for "w/o E": Delta from the Inverter's w
+  e.encoder = True  # False for the ablation "w/o E": Delta from w, not E's w
   c.loss.adversarial_start = 4_000
   c.optimizer.learning_rate = 1e-2
   common.toy_editor(c, size)

@@ -67,7 +67,10 @@ def run(
     except KeyboardInterrupt:
       sys.exit(130)
 
-  define_flags()
+  try:
+    define_flags()
+  except UserError as error:  # a package that the program needs is missing
+    _fail(str(error))
   app.run(guarded, flags_parser=functools.partial(_parse, positional))
 
 

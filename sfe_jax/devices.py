@@ -1,8 +1,9 @@
-"""The only file that knows how a step is mapped over devices.
+"""Maps functions over devices and processes; nothing else knows how.
 
-A step is written for one device and knows the name `AXIS` alone; here it is
-pmapped, its state replicated and its batches split.  With several processes
-(`initialize`) every process holds its own devices' share of each batch.
+A step is written for one device and knows only the axis name `AXIS`.  Here it
+is mapped over all devices (pmap), its state is replicated and its batches are
+split.  With several processes (`initialize`) every process holds the share of
+each batch that belongs to its own devices.
 """
 
 from collections.abc import Callable
@@ -25,24 +26,21 @@ def initialize(
     processes: int | None = None,
     process: int | None = None,
 ) -> None:
-  """Joins the processes of a run; without arguments from the environment.
+  """Joins the processes of a run.  Call it before anything else of JAX.
 
-  Call it before anything else of JAX.  TPU pods and SLURM need no arguments.
+  On a TPU pod and under SLURM JAX reads from the environment what is not given.
+  There `coordinator` alone replaces the address, e.g. where a firewall blocks
+  the default port.
 
   Args:
     coordinator: "host:port" of process 0.
-    processes: how many there are.
-    process: which one this is.
+    processes: number of processes.
+    process: index of this process.
 
   Raises:
-    UserError: only some arguments are given, or the others do not answer.
+    UserError: the environment names no processes, or they did not find each
+      other.
   """
-  given = [x is not None for x in (coordinator, processes, process)]
-  if any(given) and not all(given):
-    raise UserError(
-        "give --coordinator, --processes and --process together, or none of"
-        " them on a TPU pod or under SLURM"
-    )
   try:
     jax.distributed.initialize(
         coordinator,
@@ -52,14 +50,14 @@ def initialize(
     )
   except (RuntimeError, ValueError) as error:
     reason = str(error).strip().splitlines()[0]
-    if not any(given):
+    if processes is None:
       raise UserError(
           f"--distributed found no TPU pod and no SLURM job ({reason}); give"
           " --coordinator, --processes and --process instead"
       ) from error
     raise UserError(
         f"the processes of this run did not find each other: {reason}; is the"
-        " coordinator's port open and does every process run?"
+        " coordinator's port open, and does every process run?"
     ) from error
 
 
@@ -69,7 +67,7 @@ def _sharding(*axes: str) -> NamedSharding:
 
 
 def replicate(tree: Any) -> Any:
-  """Copies a tree to every local device, behind a leading device axis."""
+  """Copies a tree to every local device: (...) -> (devices, ...)."""
   n, sharding = jax.local_device_count(), _sharding(AXIS)
 
   def one(x):
@@ -80,23 +78,27 @@ def replicate(tree: Any) -> Any:
 
 
 def unreplicate(tree: Any) -> Any:
-  """The first device's copy, on the host."""
+  """Returns the first device's copy of a replicated tree, on the host."""
   return jax.tree.map(
       lambda x: np.asarray(x.addressable_shards[0].data)[0], tree
   )
 
 
 def example_keys(rng: jax.Array, n: int) -> jax.Array:
-  """A key for each of this device's n examples: the same on any devices."""
+  """Random keys (n,) for the n examples of this device.
+
+  The key of an example depends on its place in the whole batch alone, not on
+  how the batch is split over devices.  Call it inside a mapped function.
+  """
   index = lax.axis_index(AXIS) * n + jnp.arange(n)
   return jax.vmap(lambda i: jax.random.fold_in(rng, i))(index)
 
 
 def split(tree: Any) -> Any:
-  """(n, ...) arrays -> (devices, n / devices, ...), each on its device.
+  """Splits arrays over the local devices: (n, ...) -> (devices, m, ...).
 
   Raises:
-    UserError: n is no multiple of the number of local devices.
+    UserError: n is not a multiple of the number of local devices.
   """
   devices, sharding = jax.local_device_count(), _sharding(AXIS)
 
@@ -114,18 +116,24 @@ def split(tree: Any) -> Any:
 
 
 def join(tree: Any) -> Any:
-  """The inverse of `split`, on the host."""
+  """Joins what `split` has split, on the host."""
   return jax.tree.map(
       lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree
   )
 
 
-def pmap(function: Callable[..., Any], donate_state: bool = False):
-  """Maps (state, frozen, ...) over the local devices of every process.
+def pmap(
+    function: Callable[..., Any], donate_state: bool = False
+) -> Callable[..., Any]:
+  """Maps a function over the local devices of every process.
 
   Args:
-    function: all arguments and results carry a leading device axis outside.
-    donate_state: the first argument's memory is reused for the result.
+    function: for one device, with the axis `AXIS`.
+    donate_state: reuse the memory of the first argument for the result.
+
+  Returns:
+    The mapped function; all its arguments and results have a leading device
+    axis.
   """
   donated = (0,) if donate_state else ()
   return jax.pmap(function, axis_name=AXIS, donate_argnums=donated)

@@ -84,7 +84,7 @@ def test_small_pictures_are_reported(tmp_path, caplog):
   drawn_folder(tmp_path, 3, 8)
   save(tmp_path / "large.png", drawn(3, 32))
   assert Folder(tmp_path, SIZE)[0].shape == (SIZE, SIZE, 3)
-  assert "3 of 4 pictures are smaller than 16" in caplog.text
+  assert "3 of 4 pictures are smaller than 16 px" in caplog.text
 
 
 def test_files_that_are_no_images_are_skipped(tmp_path, caplog):
@@ -107,7 +107,7 @@ def test_folder_messages(tmp_path):
   (tmp_path / "bad.jpg").write_bytes(b"text")
   with pytest.raises(UserError, match="none of its 1 image files can be read"):
     Folder(tmp_path, SIZE)
-  with pytest.raises(UserError, match="folder, array_record, tfds, not 'zip'"):
+  with pytest.raises(UserError, match="folder, array_record, tfds, got 'zip'"):
     data.open_source("zip", tmp_path, SIZE)
 
 
@@ -175,7 +175,7 @@ def test_tfds(tmp_path):
   )
   assert numbers(held_out) == [6, 7]
   assert load(train, 5, threads=2).shape == (1, 5, 4, SIZE, SIZE, 3)
-  with pytest.raises(UserError, match="overlaps with what is trained on, tr"):
+  with pytest.raises(UserError, match="overlaps with the training pic"):
     data.open_sets(
         "tfds", tmp_path, SIZE, name="drawn", validation_path="train"
     )
@@ -190,7 +190,7 @@ def test_tfds_messages(tmp_path):
   with pytest.raises(UserError, match="TFDS has no set nosuchset here"):
     tfds(tmp_path, "nosuchset", "train", SIZE)
   for name in ("cars196", "celeb_a_hq/256"):
-    with pytest.raises(UserError, match="no such set; prepare it in Python"):
+    with pytest.raises(UserError, match="no such data set; prepare it in Py"):
       tfds(tmp_path, name, "train", SIZE)
   with pytest.raises(UserError, match="TFDS has no set celeb_a_hq/77 here"):
     tfds(tmp_path, "celeb_a_hq/77", "train", SIZE)

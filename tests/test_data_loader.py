@@ -168,9 +168,9 @@ def test_truncated_files_are_replaced(tmp_path, caplog):
     (
         ({"batch_size": 6, "processes": 4}, "6 cannot be split evenly over 4"),
         ({"batch_size": 0}, "batch_size 0 cannot"),
-        ({"threads": -1}, "threads is 0 or more, not -1"),
-        ({"seed": -1}, r"seed is 0 to 2\*\*32 - 1, not -1"),
-        ({"seed": 2**32}, "seed is 0 to"),
+        ({"threads": -1}, "data.threads must be 0 or more, got -1"),
+        ({"seed": -1}, r"seed must be from 0 to 2\*\*32 - 1, got -1"),
+        ({"seed": 2**32}, "seed must be from 0 to"),
     ),
 )
 def test_loader_messages(options, message):
@@ -260,7 +260,7 @@ def test_validation_path_is_used_whole_and_may_not_overlap(tmp_path):
   train, held_out = data.open_sets("folder", a, SIZE, validation_path=str(b))
   assert len(train) == 12 and len(held_out) == 3
   for path in (a, a / "00", tmp_path):
-    with pytest.raises(UserError, match="overlaps with what is trained on"):
+    with pytest.raises(UserError, match="overlaps with the training pictures"):
       data.open_sets("folder", a, SIZE, validation_path=str(path))
 
 

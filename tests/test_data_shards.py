@@ -55,7 +55,8 @@ def test_prepare_command(tmp_path):
   again = prepare("--src", src, "--dst", dst)
   assert again.returncode == 2
   assert again.stderr.splitlines()[-1] == (
-      f"error: {dst} is not empty; choose another --dst, or --overwrite shards"
+      f"error: {dst} is not empty; choose another --dst, or replace the shards"
+      " that it holds with --overwrite"
   )
 
 
@@ -101,11 +102,11 @@ def test_only_shards_are_overwritten(tmp_path):
   save(tmp_path / "photos" / "a.png", drawn(0))
   with pytest.raises(UserError, match="no shards of python -m sfe_jax.data"):
     write(Drawn(3), tmp_path / "photos", overwrite=True)
-  with pytest.raises(UserError, match="exists and is no folder"):
+  with pytest.raises(UserError, match="a.png is not a folder"):
     write(Drawn(3), tmp_path / "photos" / "a.png")
   (tmp_path / "empty").mkdir()
   write(Drawn(3), tmp_path / "empty")
-  with pytest.raises(UserError, match="--shards 4: 3 pictures fill 1 to 3"):
+  with pytest.raises(UserError, match="--shards must be from 1 to 3 for"):
     write(Drawn(3), tmp_path / "b", shards=4)
 
 

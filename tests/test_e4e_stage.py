@@ -190,6 +190,22 @@ def test_rows_are_judged_against_mapped_z():
   np.testing.assert_allclose(out.reals.std(0), w.std(0), rtol=0.5)
 
 
+def test_validation_has_all_rows():
+  """As the deployed encoder, whatever the step."""
+  stage = build(latent__row_start=STEP + 1)
+  trainer = stage.step.__self__
+  state = stage.state.replace(step=jnp.int32(STEP))
+
+  def judged(batch):
+    out, _ = trainer.evaluate(state, stage.frozen, batch)
+    return out.judged
+
+  rows = devices.join(
+      devices.pmap(judged)(devices.split(Batch(tiny.pictures(N, SIZE))))
+  ).reshape(N, -1, 8)
+  assert (np.ptp(rows, axis=1) > 1e-3).any(-1).all()
+
+
 def test_losses_of_a_step():
   """All of them by hand, from what E makes."""
   stage, (out, _), (_, metrics) = build(), outputs(), stepped()

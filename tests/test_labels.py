@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sfe_jax import data
-from sfe_jax.data.sources import Folder, Labelled
+from sfe_jax.data.source import Labelled
+from sfe_jax.data.sources import Folder
 from sfe_jax.directions.names import label_names
 from sfe_jax.errors import UserError
 from sfe_jax.storage import labels
@@ -130,7 +131,7 @@ def load(source, count, batch_size=4, processes=1, start=0):
 def test_labels_follow_their_pictures(tmp_path, caplog):
   sets = data.hold_out(numbered(tmp_path), 3)
   train, held_out = data.label(sets, tmp_path / "labels.csv")
-  assert "2 rows are of no picture here" in caplog.text
+  assert "2 rows belong to no picture here" in caplog.text
   (column,) = labels.read(tmp_path / "labels.csv").schema
 
   def check(image, label):

@@ -5,6 +5,7 @@ import re
 
 import jax
 import numpy as np
+import pytest
 
 from sfe_jax import drawn_faces
 from sfe_jax.measures.frechet import Moments, frechet_distance
@@ -12,6 +13,9 @@ from sfe_jax.models import layers
 from sfe_jax.storage import images, weights
 from tests import golden_data
 from tests.runs import Runs
+
+# Minutes each; test_perception has a short training for the quick suite.
+pytestmark = pytest.mark.slow
 
 FACES = golden_data.SHARED / "data/celeba64"
 UNPACK = golden_data.SHARED / "data/unpack.py"

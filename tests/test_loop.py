@@ -13,9 +13,10 @@ from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
 from sfe_jax import data, devices
+from sfe_jax.data.batch import Batch
 from sfe_jax.errors import UserError
 from sfe_jax.storage import checkpoints, runs
-from sfe_jax.training import loop
+from sfe_jax.training import loop, meter
 from tests import toy_stage
 
 ALL = [
@@ -192,21 +193,21 @@ def test_nan_stops_the_run(tmp_path):
 
 
 def test_a_meter_looks_a_few_steps_later():
-  meter = loop.Meter()
+  late = meter.Meter()
   bad = devices.replicate({"good": np.float32(1), "bad": np.float32(np.inf)})
   good = devices.replicate({"good": np.float32(1), "bad": np.float32(3)})
-  meter.add(1, good)
-  meter.add(2, bad)
-  meter.add(3, good)
+  late.add(1, good)
+  late.add(2, bad)
+  late.add(3, good)
   with pytest.raises(UserError, match="step 2: bad is inf; "):
-    meter.add(4, good)
+    late.add(4, good)
 
 
 def test_validation_is_the_mean_over_all_pictures(whole):
   pictures = toy_stage.Pictures()
   _, held_out = data.hold_out(pictures, 5)
   stage = toy_stage.build(config())
-  batch = loop.Batch(np.stack([held_out[i] for i in range(5)]))
+  batch = Batch(np.stack([held_out[i] for i in range(5)]))
   values = jax.jit(stage.validate)(stage.state, stage.frozen, batch)
   for name, value in values.items():
     np.testing.assert_allclose(
@@ -260,8 +261,18 @@ def test_without_held_out_pictures(tmp_path):
 
 def test_speed_and_profile(tmp_path):
   run(tmp_path, config(steps=9, log__every=3, log__profile_at=1))
-  assert list(scalars(tmp_path)["train/steps_per_second"]) == [3, 6, 9]
+  got = scalars(tmp_path)
+  assert list(got["train/steps_per_second"]) == [3, 6, 9]
   assert list((tmp_path / "tensorboard/plugins/profile").iterdir())
+
+
+def test_the_learning_rate_is_logged(tmp_path):
+  settings = config(steps=4, optimizer__anneal=0.5, log__every=2)
+  run(tmp_path, settings)
+  rates = scalars(tmp_path)["train/learning_rate"]
+  # Steps 3 and 4 fall from 1e-2 along half a cosine.
+  assert list(rates) == [2, 4]
+  np.testing.assert_allclose(list(rates.values()), [1e-2, 5e-3], rtol=1e-5)
 
 
 def test_without_tensorflow_the_log_remains(tmp_path, monkeypatch, caplog):

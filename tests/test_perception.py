@@ -279,7 +279,7 @@ def test_grid_and_scores():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"data__resolution": 48}, "power of two from 8 on, got 48"),
+        ({"data__resolution": 48}, "power of two of at least 8, got 48"),
         ({"data__batch_size": 1}, "must be 2 or more .* got 1"),
         ({"compute__dtype": "float16"}, "compute.dtype must be .* 'float16'"),
         ({"path": "none.csv"}, "no such file of labels"),

@@ -4,7 +4,9 @@
 """
 
 import functools
+import importlib
 import sys
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,10 @@ from sfe_jax.data.batch import Batch
 from sfe_jax.directions import families, training_sets
 from sfe_jax.errors import UserError
 from sfe_jax.measures import losses
+from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.mappers import LevelsMapper
+from sfe_jax.storage import weights
+from sfe_jax.training import stages
 from sfe_jax.training.stages import networks, phase1, phase2
 from sfe_jax.training.step import EncoderVariant as Variant
 from tests import tiny
@@ -87,10 +92,72 @@ def test_variants_follow_the_schedule():
   stage = build("phase1", loss__adversarial=0.0)
   assert {stage.variant(i) for i in range(64)} == {plain}
   assert stage.state.disc_params is None
+  stage = build("phase1", loss__r1_gamma=0.0, loss__adversarial_start=0)
+  assert {stage.variant(i) for i in range(64)} == {judged}
+
+
+def test_phase_2_goes_on_with_the_discriminator_of_phase_1(tmp_path, caplog):
+  settings = config("phase2", init__inverter=str(tmp_path))
+  models = networks.architecture(settings).build()
+  weights.write(tmp_path / "inverter", models.inverter,
+                tiny.fill(models.inverter))  # fmt: skip
+  judge = Discriminator(16, (8, 8, 8))
+
+  def started():
+    with mock.patch.object(weights, "init", lambda net, _: tiny.fill(net)):
+      return stages.build(settings)
+
+  given = started()
+  drawn = tiny.fill(judge)["params"]
+  jax.tree.map(np.testing.assert_array_equal, given.state.disc_params, drawn)
+  trained = tiny.fill(judge, seed=1)
+  weights.write(tmp_path / "discriminator", judge, trained)
+  with caplog.at_level("INFO"):
+    stage = started()
+  assert f"the discriminator starts from {tmp_path}" in caplog.text
+  jax.tree.map(
+      np.testing.assert_array_equal, stage.state.disc_params, trained["params"]
+  )
+  # Statistics are of all devices' images, as those of any discriminator here.
+  assert stage.trained["discriminator"] == given.trained["discriminator"]
+
+
+def test_requirements_of_phase_2(tmp_path):
+  """All that is missing, with the official files, at once."""
+  settings = importlib.import_module("configs.ffhq_phase2").get_config()
+  settings.init.weights = str(tmp_path)
+
+  def missing():
+    found = stages.requirements(settings)
+    return {r.what: str(r) for r in found if not r.found}
+
+  want = {
+      "network generator": "stylegan2-ffhq-config-f.pt",
+      "network e4e": "e4e_ffhq_encode.pt",
+      "network discriminator": "stylegan2-ffhq-config-f.pkl",
+      "network lpips_vgg": "vgg.pth",
+      "network arcface": "model_ir_se50.pth",
+      "init.inverter, network inverter": "--config.init.inverter",
+      "direction age": "age.pt",
+      "direction afro": "afro.pt",
+  }
+  got = missing()
+  for what, text in want.items():
+    assert text in got[what], what
+  for name in ("inverter", "discriminator"):
+    (tmp_path / "w1" / name).mkdir(parents=True)
+  settings.init.inverter = str(tmp_path / "w1")
+  assert missing().keys() == got.keys() - {
+      "network discriminator", "init.inverter, network inverter"
+  }  # fmt: skip
+  settings.init.inverter = str(tmp_path / "absent")
+  assert "holds no inverter; give a workdir" in missing()[
+      "init.inverter, network inverter"
+  ]
 
 
 def test_phase1_outputs():
-  """Regulariser forms, and F_k's blend by step."""
+  """Regulariser forms, and F_k's blend by step while training."""
   settings = config("phase1")
   models = networks.architecture(settings).build()
   variables = tiny.fill(models.inverter)
@@ -98,17 +165,17 @@ def test_phase1_outputs():
   generator = tiny.fill(models.generator)
   x = jnp.float32(tiny.pictures(2, 16)) / 127.5 - 1
 
-  @jax.jit
-  def outputs(step):
+  @functools.partial(jax.jit, static_argnums=1)
+  def outputs(step, train=True):
     frozen = {"generator": generator}
     outs = [
         phase1.Forward(models, 0.01, form)(
-            params, variables, frozen, x, step, jax.random.key(0), False
+            params, variables, frozen, x, step, jax.random.key(0), train
         )[0]
         for form in phase1.REGULARISERS
     ]
     nets = frozen | {"inverter": {"params": params, **variables}}
-    inverted, _ = pipeline.run_inverter(models, nets, x)
+    inverted, _ = pipeline.run_inverter(models, nets, x, train=train)
     whole = pipeline.decode(
         models, nets, inverted.styles, inverted.f_k, inverted.skip
     )
@@ -123,6 +190,9 @@ def test_phase1_outputs():
   np.testing.assert_allclose(
       difference.regulariser, ((f_k - f_w) ** 2).mean(axes), rtol=1e-5
   )
+  # Validation sees what is deployed, whatever the step.
+  (deployed, _), _, whole_deployed = outputs(0, False)
+  np.testing.assert_allclose(deployed.fakes[:2], whole_deployed, atol=1e-5)
   by_step = {s: np.asarray(outputs(s)[0][0].fakes) for s in (0, 50, 100, 300)}
   for fakes in by_step.values():  # X^_w does not depend on the step
     np.testing.assert_allclose(fakes[2:], by_step[0][2:], atol=1e-5)

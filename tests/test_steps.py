@@ -81,8 +81,9 @@ def test_settings_reach_the_trainer():
         steps=8,
     )
   rate = ranger.call_args.args[0]
-  got = [rate(i) for i in (0, 6, 7, 8)]
-  np.testing.assert_allclose(got, [0.5, 0.5, 0.25, 0], atol=1e-7)
+  for logged in (rate, stage.learning_rate):
+    got = [logged(i) for i in (0, 6, 7, 8)]
+    np.testing.assert_allclose(got, [0.5, 0.5, 0.25, 0], atol=1e-7)
   assert stage.step.__self__.r1_gamma == 3.0
 
 

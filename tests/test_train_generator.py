@@ -26,8 +26,8 @@ def test_sizes_follow_from_one_value():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"data.resolution": 48}, "power of two from 8 on, got 48"),
-        ({"data.resolution": 4}, "power of two from 8 on, got 4"),
+        ({"data.resolution": 48}, "power of two of at least 8, got 48"),
+        ({"data.resolution": 4}, "power of two of at least 8, got 4"),
         ({"data.batch_size": 6}, "group of 4 pictures, got 6"),
         ({"data.batch_size": 3}, "half of .* a multiple of 2, got 3"),
         ({"compute.dtype": "bf16"}, "compute.dtype must be one of .* 'bf16'"),

@@ -3,6 +3,7 @@
   python -m tests.toy_stage --config=tests/toy_stage.py --workdir=W
 """
 
+import functools
 import os
 import sys
 
@@ -15,10 +16,12 @@ from jax import lax
 from ml_collections import config_dict
 
 from sfe_jax import devices
+from sfe_jax.errors import UserError
 from sfe_jax.models import layers
 from sfe_jax.storage import images
-from sfe_jax.training import optim
-from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training import optim, stages
+from sfe_jax.training.requirements import Requirement
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.state import TrainState
 
 
@@ -48,6 +51,7 @@ def get_config(variant: str = ""):
       "steps": 4,
       "width": 12 if variant else 6,
       "nan_at": -1,
+      "needs": "",
       "optimizer": {"learning_rate": 1e-2, "anneal": 0.0},
       "data": {
           "source": "folder",
@@ -84,6 +88,17 @@ class Autoencoder(nn.Module):
     x = nn.Conv(self.width, (3, 3), (2, 2), use_bias=False, name="down")(x)
     x = nn.BatchNorm(not train, axis_name=devices.AXIS, name="norm")(x)
     return nn.ConvTranspose(3, (3, 3), (2, 2), name="up")(nn.relu(x))
+
+
+def check(config) -> None:
+  if config.width < 1:
+    raise UserError(f"width must be at least 1, got {config.width}")
+
+
+def requirements(config):
+  if not config.needs:
+    return []
+  return [Requirement("a thing", config.needs, "it is nowhere")]
 
 
 def build(config) -> Stage:
@@ -162,17 +177,23 @@ def build(config) -> Stage:
       ),
       frozen={"generator": jnp.full((), config.init.strength)},
       variant=lambda step: step % 3 == 0,
+      learning_rate=functools.partial(optim.rate_at, rate),
       step=step,
       validate=validate,
       grid=grid,
   )
 
 
+def register():
+  """Makes "toy" a stage like those that ship."""
+  stages.STAGES += ("toy",)
+  sys.modules[f"{stages.__name__}.toy"] = sys.modules[__name__]
+
+
 if __name__ == "__main__":
   if os.environ.get("TOY_WITHOUT_TENSORFLOW"):  # which takes seconds to import
     sys.modules["tensorflow"] = None
   from sfe_jax import command_line, train
-  from sfe_jax.training import stages
 
-  stages.build = build
+  register()
   command_line.run(train.main, train.define_flags)

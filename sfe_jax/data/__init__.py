@@ -7,7 +7,8 @@ from sfe_jax.data.loader import (
     open_sets,
     validation_batches,
 )
-from sfe_jax.data.sources import Labelled, Source, open_source
+from sfe_jax.data.source import Labelled, Source
+from sfe_jax.data.sources import open_source
 
 __all__ = [
     "Labelled",

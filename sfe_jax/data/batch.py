@@ -1,19 +1,18 @@
-"""What the loader gives a training step."""
+"""The type of one batch of pictures."""
 
 from typing import Any
 
 import flax.struct
-import jax
 
 
-@flax.struct.dataclass
-class Batch:
-  """Pictures on their way to the device.
+class Batch(flax.struct.PyTreeNode):
+  """Pictures of one training or validation step.
 
   Attributes:
-    image: (n, resolution, resolution, 3) uint8.
-    label: (n, outputs) float32, see `labels.Table.values`; None without.
+    image: (n, resolution, resolution, 3) uint8, numpy or JAX array.
+    label: (n, outputs) float32, columns as in `labels.Table.values`; None for
+      pictures without labels.
   """
 
-  image: jax.Array
+  image: Any
   label: Any = None

@@ -1,7 +1,8 @@
 """Batches for training and validation, the same for any number of processes.
 
-Batch k holds the same pictures, mirrored alike and in the same order, however
-many processes and threads load it; process p of n gets the p-th n-th of it.
+Batch k holds the same pictures, mirrored alike and in the same order, for any
+number of processes and threads.  Process p of n loads the p-th of n equal parts
+of each batch.
 """
 
 import dataclasses
@@ -13,7 +14,8 @@ import numpy as np
 from absl import logging
 
 from sfe_jax.data.batch import Batch
-from sfe_jax.data.sources import Labelled, Source, open_source
+from sfe_jax.data.source import Labelled, Source, files_of
+from sfe_jax.data.sources import open_source
 from sfe_jax.errors import UserError
 from sfe_jax.storage import labels as label_files
 
@@ -23,11 +25,11 @@ _SPLIT_SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
-  """Some pictures of a source.
+  """Some of the pictures of a source.
 
   Attributes:
     source: all pictures.
-    indices: (n,) int, which of them.
+    indices: (n,) int, indices of the chosen pictures.
   """
 
   source: Source
@@ -35,13 +37,14 @@ class Subset:
 
   @property
   def resolution(self) -> int:
-    """Of the pictures."""
+    """Height and width of every picture."""
     return self.source.resolution
 
   @property
-  def paths(self) -> list[str]:
-    """Of the pictures, if the source is a folder."""
-    return [self.source.paths[i] for i in self.indices]
+  def paths(self) -> list[str] | None:
+    """Files of the pictures; None if they are not files."""
+    paths = files_of(self.source)
+    return None if paths is None else [paths[i] for i in self.indices]
 
   def __len__(self) -> int:
     return len(self.indices)
@@ -51,26 +54,26 @@ class Subset:
 
 
 def hold_out(source: Source, count: int) -> tuple[Subset, Subset]:
-  """Splits a source in two, the same way in every run whatever its seed.
+  """Splits a source in two, the same way in every run and for every seed.
 
   Args:
     source: all pictures.
-    count: how many to hold out.
+    count: number of pictures to hold out.
 
   Returns:
-    Those to train on; those held out.
+    The pictures to train on, and the held-out ones.
 
   Raises:
-    UserError: more than half of the set would be held out.
+    UserError: more than half of the pictures would be held out.
   """
   total = len(source)
   if not 0 <= count <= total // 2:
     raise UserError(
         f"data.validation_count {count}: at most half of the {total} pictures"
-        f" may be held out; choose 0 to {total // 2}, or name others in"
-        " data.validation_path"
+        f" may be held out; choose 0 to {total // 2}, or name other pictures"
+        " with data.validation_path"
     )
-  # RandomState's numbers never change with numpy's version.
+  # RandomState draws the same numbers in every version of numpy.
   order = np.random.RandomState(_SPLIT_SEED).permutation(total)
   return (
       Subset(source, order[: total - count]),
@@ -88,75 +91,78 @@ def open_sets(
     validation_path: str = "",
     validation_count: int = 64,
 ) -> tuple[Source, Source]:
-  """The pictures to train on and to validate with, as config.data says.
+  """Opens the pictures to train on and to validate with.
 
   Args:
-    kind: config.data.source: "folder", "array_record" or "tfds".
-    path: folder, shards (folder or pattern), or TFDS' data_dir.
-    resolution: of the pictures.
-    name: of the TFDS set.
-    split: of the TFDS set.
-    validation_path: where pictures of the same kind for validation lie, which
-      are all used; of a TFDS set the name of another split.  "" holds out
-      `validation_count` of the training set instead.
-    validation_count: see `hold_out`.
+    kind: "folder", "array_record" or "tfds".
+    path: folder of pictures, shards (folder or pattern), or TFDS' data_dir.
+    resolution: height and width of the pictures.
+    name: name of the TFDS data set.
+    split: split of the TFDS data set.
+    validation_path: place of the validation pictures, which are all used; for
+      TFDS the name of another split.  "" holds out `validation_count` of the
+      training pictures instead.
+    validation_count: number of pictures to hold out.
 
   Returns:
-    (train, validation).
+    Training pictures, and validation pictures.
 
   Raises:
     UserError: see `open_source` and `hold_out`; or the validation pictures are
-      also among those to train on.
+      also among the training pictures.
   """
   source = open_source(kind, path, resolution, name, split)
   if not validation_path:
     return hold_out(source, validation_count)
   if kind == "tfds":
     overlap = validation_path == split
-    where = (path, resolution, name, validation_path)
+    where, validation_split = path, validation_path
   else:
     paths = [os.path.realpath(p) for p in (path, validation_path)]
     overlap = os.path.commonpath(paths) in paths
-    where = (validation_path, resolution)
+    where, validation_split = validation_path, split
   if overlap:
     raise UserError(
-        f"data.validation_path {validation_path} overlaps with what is trained"
-        f" on, {split if kind == 'tfds' else path}; name other pictures, or"
-        ' "" to hold some out'
+        f"data.validation_path {validation_path} overlaps with the training"
+        f" pictures, {split if kind == 'tfds' else path}; name other pictures,"
+        ' or "" to hold some out'
     )
-  return source, open_source(kind, *where)
+  return source, open_source(kind, where, resolution, name, validation_split)
 
 
 def label(
     sets: tuple[Source, Source], path: str | os.PathLike
 ) -> tuple[Labelled, Labelled]:
-  """Gives every picture of both sets its label.
+  """Adds its label to every picture of both sets.
 
   Args:
-    sets: of a folder, or of two; see `open_sets`.
-    path: of the CSV file that has the labels of all, see `labels.read`.
+    sets: training and validation pictures from folders, see `open_sets`.
+    path: CSV file with the labels of all pictures, see `labels.read`.
 
   Raises:
-    UserError: the pictures are not files; see `labels.read`, `Table.of`.
+    UserError: the pictures are not files, or see `labels.read`, `Table.of`.
   """
   table = label_files.read(path)
-  files = [getattr(source, "paths", None) for source in sets]
-  if None in files:
+  files = [files_of(source) for source in sets]
+  named = [paths for paths in files if paths is not None]
+  if len(named) < len(sets):
     raise UserError(
-        f"labels of {path} are by file: they need data.source folder; or set"
-        ' data.labels to "" for none'
+        f"the labels in {path} name files, so they need data.source folder; or"
+        ' set data.labels to "" to train without labels'
     )
-  idle = len(table.rows) - sum(map(len, files))
-  if idle:
-    logging.warning("%s: %d rows are of no picture here", table.path, idle)
+  unused = len(table.rows) - sum(map(len, named))
+  if unused:
+    logging.warning(
+        "%s: %d rows belong to no picture here", table.path, unused
+    )
   train, held_out = (
-      Labelled(source, table.of(f)) for source, f in zip(sets, files)
+      Labelled(source, table.of(paths)) for source, paths in zip(sets, named)
   )
   return train, held_out
 
 
 def _element(source: Source, index: int) -> dict[str, np.ndarray]:
-  """{"image": uint8 picture}, and its "label" where the source has them."""
+  """{"image": uint8 picture}, with its "label" if the source has labels."""
   element = {"image": source[index]}
   if isinstance(source, Labelled):
     element["label"] = source.labels[index]
@@ -165,9 +171,11 @@ def _element(source: Source, index: int) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class _Replacing:
-  """A source that gives the next readable picture for an unreadable one.
+  """`_element`s of a source; unreadable ones are replaced by the next one.
 
-  Gives `_element`s.
+  Attributes:
+    source: pictures.
+    known: indices of the unreadable pictures that were reported.
   """
 
   source: Source
@@ -178,6 +186,7 @@ class _Replacing:
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     tries = min(_TRIES, len(self))
+    reason = ""
     for offset in range(tries):
       i = (index + offset) % len(self)
       try:
@@ -186,18 +195,19 @@ class _Replacing:
         if i not in self.known:
           self.known.add(i)
           logging.warning("%s; another picture takes its place", error)
-        last = error
+        reason = str(error)
     raise UserError(
-        f"{tries} pictures in a row cannot be read; is their disk still there?"
-        f" The last: {last}"
+        f"{tries} pictures in a row cannot be read; is their disk still"
+        f" mounted? The last error: {reason}"
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Padded:
-  """A source padded to whole batches; unreadable pictures are padding too.
+  """`_element`s of a source, padded to whole batches.
 
-  Gives `_element`s with another entry, "mask": bool.
+  Each has the entry "mask", a bool that is False for padding.  Unreadable
+  pictures count as padding.
   """
 
   source: Source
@@ -221,7 +231,7 @@ class _Padded:
 
 @dataclasses.dataclass(frozen=True)
 class Flip(grain.transforms.RandomMap):
-  """Mirrors the image of an element left to right with probability 1/2."""
+  """Mirrors an element's image left to right with probability 1/2."""
 
   def random_map(
       self, element: dict[str, np.ndarray], rng: np.random.Generator
@@ -232,10 +242,10 @@ class Flip(grain.transforms.RandomMap):
 
 
 class _Share(grain.MapDataset):
-  """One process' part of a stream of batches of all processes.
+  """One process' part of the batches of all processes.
 
-  Taking every n-th batch of the small ones instead of every n-th element keeps
-  the order within a batch, hence what each device sees.
+  It takes every n-th part of a batch rather than every n-th element.  This
+  keeps the order within a batch, hence what each device sees.
   """
 
   def __init__(
@@ -274,8 +284,8 @@ def _batches(
         f" {processes} processes; choose a multiple of {processes}"
     )
   if threads < 0:
-    raise UserError(f"data.threads is 0 or more, not {threads}")
-  # Two batches of pictures, not grain's 500, wait in memory.
+    raise UserError(f"data.threads must be 0 or more, got {threads}")
+  # Keep two batches of pictures in memory; Grain's default is 500 pictures.
   options = grain.ReadOptions(
       num_threads=threads, prefetch_buffer_size=max(threads, 2 * share)
   )
@@ -284,12 +294,11 @@ def _batches(
 
 
 def _pack(element: dict[str, np.ndarray]) -> Batch:
-  return Batch(**element)
+  return Batch(element["image"], element.get("label"))
 
 
 def _pack_masked(element: dict[str, np.ndarray]) -> tuple[Batch, np.ndarray]:
-  mask = element.pop("mask")
-  return _pack(element), mask
+  return _pack(element), element["mask"]
 
 
 def loader(
@@ -302,36 +311,37 @@ def loader(
     process: int,
     processes: int,
 ) -> grain.DatasetIterator:
-  """Endless batches for training, each epoch in another order.
+  """Loads endless batches for training, each epoch in another order.
 
   An unreadable picture is replaced by the next readable one, with a warning
-  the first time.  Batches run on over the end of an epoch.
+  the first time.  Batches may span the end of an epoch.
 
   Args:
     source: pictures.
-    batch_size: of all processes together.
-    seed: of order and mirroring, 0 to 2**32 - 1.
-    flip: mirror with probability 1/2; not with labels, which may be of sides.
-    threads: that decode; 0 decodes when a batch is asked for.
-    process: which this is.
-    processes: how many there are.
+    batch_size: number of pictures per batch, of all processes together.
+    seed: random seed of order and mirroring, 0 to 2**32 - 1.
+    flip: mirror pictures with probability 1/2; not allowed with labels.
+    threads: number of decoding threads; 0 decodes when a batch is requested.
+    process: index of this process.
+    processes: number of processes.
 
   Returns:
     Iterator of Batch: image uint8 (batch_size / processes, resolution,
-    resolution, 3), and label if `source` is `Labelled`.  Its state for
-    `grain.checkpoint`, or `get_state` and `set_state`, is
+    resolution, 3), and label if `source` is `Labelled`.  Its state, for
+    `grain.checkpoint` or `get_state` and `set_state`, is
     {"next_index": batches * batch_size / processes}, so that another number of
-    processes can go on from it too.
+    processes can continue from it too.
 
   Raises:
-    UserError: bad numbers; or while iterating, hardly a picture is readable.
+    UserError: a number is not allowed; while iterating: many pictures in a row
+      cannot be read.
   """
   if not 0 <= seed < 2**32:
-    raise UserError(f"seed is 0 to 2**32 - 1, not {seed}")
+    raise UserError(f"seed must be from 0 to 2**32 - 1, got {seed}")
   if flip and isinstance(source, Labelled):
     raise UserError(
         "data.flip would mirror pictures whose labels may tell left from right;"
-        ' set data.flip False, or data.labels "" for none'
+        ' set data.flip False, or data.labels "" to train without labels'
     )
   dataset = grain.MapDataset.source(_Replacing(source)).seed(seed)
   dataset = dataset.shuffle().repeat()
@@ -349,24 +359,24 @@ def validation_batches(
     process: int,
     processes: int,
 ) -> grain.IterDataset:
-  """All pictures once, in order, without mirroring.
+  """Loads all pictures once, in order, without mirroring.
 
-  Every process gets equally many batches.
+  Every process gets the same number of batches.
 
   Args:
     source: pictures; may be empty.
-    batch_size: of all processes together.
-    threads: that decode; 0 decodes when a batch is asked for.
-    process: which this is.
-    processes: how many there are.
+    batch_size: number of pictures per batch, of all processes together.
+    threads: number of decoding threads; 0 decodes when a batch is requested.
+    process: index of this process.
+    processes: number of processes.
 
   Returns:
-    Iterable, each time from the start, of (Batch, mask): image as `loader`
-    gives it, mask bool (n,).  Where it is False, at the end of the last batch
-    or instead of an unreadable picture, the image is black and does not count.
+    Iterable of (Batch, mask) that starts anew each time: image as `loader`
+    gives it, mask bool (n,).  Where the mask is False, the image is black
+    padding: at the end of the last batch, or for an unreadable picture.
 
   Raises:
-    UserError: bad numbers.
+    UserError: a number is not allowed.
   """
   dataset = grain.MapDataset.source(_Padded(source, batch_size))
   batches = _batches(dataset, batch_size, threads, process, processes)

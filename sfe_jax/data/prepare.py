@@ -1,18 +1,19 @@
-r"""Resizes a folder of pictures once and for all.
+r"""Resizes a folder of pictures once, before training.
 
   python -m sfe_jax.data.prepare --src photos --dst ffhq256 --size 256
 
-writes ArrayRecord shards to train on with --config.data.source=array_record
---config.data.path=ffhq256.  They hold what --config.data.source=folder would
-give, in the same order (with --format png to the bit).  A record is one encoded
-image.
+writes ArrayRecord shards for training with --config.data.source=array_record
+--config.data.path=ffhq256.  The shards give the same pictures as
+--config.data.source=folder, in the same order; with --format=png the pictures
+are bit-identical.  Each record is one encoded image.
 
   python -m sfe_jax.data.prepare --src photos --dst data64 --size 64 \
       --to folders --labels photos/labels.csv
 
-writes PNG files, divided in data64/pictures and data64/held_out, and their
-labels data64/labels.csv.  Exit code: 0 done, 1 some files were skipped, 2 wrong
-usage.
+writes PNG files, split into data64/pictures and data64/held_out, and their
+labels, data64/labels.csv.
+
+Exit codes: 0 done, 1 some files were skipped, 2 wrong usage.
 """
 
 import os
@@ -29,30 +30,40 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """The flags of this command line."""
-  flags.DEFINE_string("src", None, "Folder of pictures, nested, of any size.")
-  flags.DEFINE_string("dst", None, "Folder to write.")
-  flags.DEFINE_integer("size", 256, "Height and width of the pictures.", 1)
-  flags.DEFINE_enum("to", "shards", ["shards", "folders"], "What to write.")
-  flags.DEFINE_integer("shards", 0, "Files; 0 makes one per 4096 pictures.", 0)
-  flags.DEFINE_enum(
-      "format", "jpg", shards.FORMATS, "Of a record; png is exact."
-  )
-  flags.DEFINE_integer("quality", 95, "Of JPEG.", 1, 100)
-  flags.DEFINE_bool("overwrite", False, "Replace the shards in --dst.")
+  """Defines the flags of this command line."""
   flags.DEFINE_string(
-      "labels", None, "CSV file of labels to go with --to folders."
+      "src", None, "Folder of pictures of any size, with its subfolders."
   )
-  flags.DEFINE_integer("threads", 4, "Pictures decoded at a time.", 1)
+  flags.DEFINE_string(
+      "dst", None, "Folder to write; it must be absent or empty."
+  )
+  flags.DEFINE_integer(
+      "size", 256, "Height and width of the written pictures.", 1
+  )
+  flags.DEFINE_enum("to", "shards", ["shards", "folders"], "Format of --dst.")
+  flags.DEFINE_integer(
+      "shards", 0, "Number of shards; 0 makes one per 4096 pictures.", 0
+  )
+  flags.DEFINE_enum(
+      "format", "jpg", shards.FORMATS, "Format of the records; png is exact."
+  )
+  flags.DEFINE_integer("quality", 95, "JPEG quality.", 1, 100)
+  flags.DEFINE_bool("overwrite", False, "Replace the shards that --dst holds.")
+  flags.DEFINE_string(
+      "labels", None, "CSV file with labels of the pictures, for --to=folders."
+  )
+  flags.DEFINE_integer("threads", 4, "Number of decoding threads.", 1)
 
 
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.src or not FLAGS.dst:
-    raise UserError("give --src FOLDER and --dst FOLDER")
+    raise UserError("name the folders with --src and --dst")
   src, dst = (os.path.realpath(p) for p in (FLAGS.src, FLAGS.dst))
   if os.path.commonpath([src, dst]) == dst:
-    raise UserError(f"--dst {FLAGS.dst} is or holds --src {FLAGS.src}")
+    raise UserError(
+        f"--dst {FLAGS.dst} is or holds --src {FLAGS.src}; choose another --dst"
+    )
   if FLAGS.to == "folders":
     return _to_folders()
   folder = Folder(FLAGS.src, FLAGS.size)

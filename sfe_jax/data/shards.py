@@ -1,4 +1,4 @@
-"""ArrayRecord shards: one encoded image per record, and what is in them."""
+"""Writes ArrayRecord shards with one encoded image per record."""
 
 import dataclasses
 import io
@@ -6,13 +6,14 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import grain
-import numpy as np
 import tqdm
 from array_record.python import array_record_module
 from PIL import Image
 
+from sfe_jax.data.source import Source
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic
 
@@ -23,14 +24,14 @@ _PER_SHARD = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-  """What METADATA says of the shards beside it.
+  """Contents of the file METADATA beside the shards.
 
   Attributes:
-    count: pictures in all shards.
-    size: their height and width.
+    count: number of pictures in all shards.
+    size: height and width of the pictures.
     format: "jpg" or "png".
-    shards: file names, in order.
-    source: what they were made of.
+    shards: names of the files, in order.
+    source: where the pictures came from.
   """
 
   count: int
@@ -41,10 +42,10 @@ class Metadata:
 
 
 def read_metadata(folder: str | os.PathLike) -> Metadata:
-  """Reads METADATA.
+  """Reads the metadata of a folder of shards.
 
   Raises:
-    UserError: the folder has none, or it is damaged.
+    UserError: the folder has none, or the file is damaged.
   """
   path = pathlib.Path(folder) / METADATA
   advice = "write or copy the shards again"
@@ -63,9 +64,9 @@ def read_metadata(folder: str | os.PathLike) -> Metadata:
 
 @dataclasses.dataclass(frozen=True)
 class _Encoded:
-  """Random access to encoded pictures; the reason where one is unreadable."""
+  """Encoded pictures by index; for an unreadable one, the reason as text."""
 
-  source: Sequence[np.ndarray]
+  source: Source
   format: str
   quality: int
 
@@ -86,7 +87,7 @@ class _Encoded:
 
 
 def write(
-    source: Sequence[np.ndarray],
+    source: Source,
     dst: str | os.PathLike,
     *,
     size: int,
@@ -100,18 +101,18 @@ def write(
   """Writes pictures as shards, in order; `dst` appears complete or not at all.
 
   Args:
-    source: uint8 (size, size, 3) each; unreadable ones are skipped.
-    dst: folder to make.
-    size: of the pictures.
-    origin: where they come from, for METADATA.
-    shards: number of files; 0 makes one per 4096 pictures.
+    source: pictures (size, size, 3) uint8; unreadable ones are skipped.
+    dst: folder to write.
+    size: height and width of the pictures.
+    origin: where the pictures come from, for the metadata.
+    shards: number of shards; 0 makes one per 4096 pictures.
     format: "jpg" or "png"; png is exact.
-    quality: of JPEG, 1 to 100.
-    overwrite: replace the shards in `dst`.
-    threads: that decode and encode.
+    quality: JPEG quality, 1 to 100.
+    overwrite: replace the shards that `dst` holds.
+    threads: number of threads that decode and encode.
 
   Returns:
-    What was written, and why pictures were skipped.
+    The metadata, and the reason for every skipped picture.
 
   Raises:
     UserError: `dst` may not be written, or no picture can be read.
@@ -121,16 +122,19 @@ def write(
   total = len(source)
   shards = shards or -(-total // _PER_SHARD)
   if not 0 < shards <= total:
-    raise UserError(f"--shards {shards}: {total} pictures fill 1 to {total}")
+    raise UserError(
+        f"--shards must be from 1 to {total} for {total} pictures, got {shards}"
+    )
   names = [
       f"images-{i:05d}-of-{shards:05d}.array_record" for i in range(shards)
   ]
   options = grain.ReadOptions(
       num_threads=threads, prefetch_buffer_size=4 * threads
   )
-  dataset = grain.MapDataset.source(_Encoded(source, format, quality))
+  encoded: Any = _Encoded(source, format, quality)
+  dataset = grain.MapDataset.source(encoded).to_iter_dataset(options)
   with atomic.replacing_folder(dst) as part:
-    skipped = _write_files(part, names, dataset.to_iter_dataset(options), total)
+    skipped = _write_files(part, names, dataset, total)
     if len(skipped) == total:
       raise UserError(f"none of {total} pictures can be read: {skipped[0]}")
     about = Metadata(total - len(skipped), size, format, names, origin)
@@ -139,16 +143,17 @@ def write(
 
 
 def _check_free(dst: pathlib.Path, overwrite: bool) -> None:
-  """Only an empty folder, or on demand shards of ours, may be replaced."""
+  """Raises UserError unless `dst` is absent, empty or may be overwritten."""
   if not os.path.lexists(dst):
     return
   if not dst.is_dir():
-    raise UserError(f"{dst} exists and is no folder; choose another --dst")
+    raise UserError(f"{dst} is not a folder; choose another --dst")
   if not any(dst.iterdir()):
     return
   if not overwrite:
     raise UserError(
-        f"{dst} is not empty; choose another --dst, or --overwrite shards"
+        f"{dst} is not empty; choose another --dst, or replace the shards that"
+        " it holds with --overwrite"
     )
   read_metadata(dst)
 
@@ -159,10 +164,10 @@ def _write_files(
     encoded: Iterable[bytes | str],
     total: int,
 ) -> list[str]:
-  """Spreads records evenly over the files; returns the errors among them."""
-  skipped = []
+  """Spreads the pictures evenly over the files; returns the errors."""
+  skipped: list[str] = []
   encoded, n = iter(encoded), len(names)
-  with tqdm.tqdm(total=total, unit="picture") as bar:
+  with tqdm.tqdm(total=total, unit="picture", disable=None) as bar:
     for i, name in enumerate(names):
       writer = array_record_module.ArrayRecordWriter(
           str(folder / name), "group_size:1"

@@ -1,7 +1,7 @@
-"""Where pictures come from: random access to square uint8 pictures.
+"""Sources of pictures: folders, ArrayRecord shards, TensorFlow Datasets.
 
-Every source gives uint8 RGB (resolution, resolution, 3) as `images.square`
-makes it.
+A source gives random access to pictures: uint8 RGB (resolution, resolution, 3)
+as `images.square` makes them.
 """
 
 import concurrent.futures
@@ -10,13 +10,14 @@ import glob
 import io
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import grain
 import numpy as np
 from absl import logging
 
 from sfe_jax.data import shards
+from sfe_jax.data.source import Source
 from sfe_jax.errors import UserError
 from sfe_jax.storage import decoding, images
 
@@ -25,90 +26,56 @@ _CHECK_THREADS = 8
 _NAMED = 10
 
 
-class Source(Protocol):
-  """Pictures by index; a picture that cannot be read is a UserError.
-
-  Attributes:
-    resolution: height and width of every picture.
-  """
-
-  resolution: int
-
-  def __len__(self) -> int:
-    ...
-
-  def __getitem__(self, index: int) -> np.ndarray:
-    ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Labelled:
-  """A source with a label for every picture.
-
-  Attributes:
-    source: pictures.
-    labels: (n, outputs) float32.
-  """
-
-  source: Source
-  labels: np.ndarray
-
-  @property
-  def resolution(self) -> int:
-    """Of the pictures."""
-    return self.source.resolution
-
-  def __len__(self) -> int:
-    return len(self.source)
-
-  def __getitem__(self, index: int) -> np.ndarray:
-    return self.source[index]
-
-
 class Folder:
-  """All image files below a folder, sorted by path; not through links.
+  """All image files below a folder, sorted by path; links are not followed.
 
-  Files whose header is not an image's are left out from the start: `skipped`
-  says why.  Damage further inside shows when a picture is read.
+  Files without a valid image header are left out from the start.  Damage
+  further inside a file shows when the picture is read.
 
   Attributes:
-    resolution: of the pictures.
-    paths: the files.
-    skipped: reason by path.
+    resolution: height and width of the pictures.
+    paths: files of the pictures.
+    skipped: {path: reason} of the files that were left out.
   """
 
   def __init__(self, path: str | os.PathLike, resolution: int):
-    """Looks at every file's header.
+    """Reads the header of every image file.
+
+    Args:
+      path: folder of pictures, nested, of any size.
+      resolution: height and width of the pictures to give.
 
     Raises:
-      UserError: no such folder, or no image in it.
+      UserError: there is no such folder, or no readable image in it.
     """
     self.resolution = resolution
     found = images.find_below(path)
     with concurrent.futures.ThreadPoolExecutor(_CHECK_THREADS) as pool:
-      headers = list(pool.map(_header, found))
-    self.paths = [p for p, h in zip(found, headers) if isinstance(h, int)]
-    self.skipped = {
-        p: h for p, h in zip(found, headers) if isinstance(h, str)
-    }
-    for name in list(self.skipped)[:_NAMED]:
-      logging.warning("%s: skipped: %s", name, self.skipped[name])
-    if self.skipped:
-      logging.warning(
-          "%s: %d of %d files are no readable images and are skipped",
-          path, len(self.skipped), len(found),
-      )
+      headers = dict(zip(found, pool.map(_header, found)))
+    sizes = {p: h for p, h in headers.items() if isinstance(h, int)}
+    self.paths = list(sizes)
+    self.skipped = {p: h for p, h in headers.items() if isinstance(h, str)}
     if not self.paths:
       raise UserError(
           f"{path}: none of its {len(found)} image files can be read; the"
           f" first: {self.skipped[found[0]]}"
       )
-    small = sum(isinstance(h, int) and h < resolution for h in headers)
+    self._report(path, sum(size < resolution for size in sizes.values()))
+
+  def _report(self, path: str | os.PathLike, small: int) -> None:
+    """Warns of files that were skipped and of `small` pictures."""
+    for name in list(self.skipped)[:_NAMED]:
+      logging.warning("%s: skipped: %s", name, self.skipped[name])
+    if self.skipped:
+      logging.warning(
+          "%s: %d of %d files are no readable images and are skipped",
+          path, len(self.skipped), len(self.skipped) + len(self),
+      )
     if small:
       logging.warning(
-          "%s: %d of %d pictures are smaller than %d and are enlarged; fine"
+          "%s: %d of %d pictures are smaller than %d px and are enlarged; fine"
           " detail cannot be learned from them",
-          path, small, len(self.paths), resolution,
+          path, small, len(self), self.resolution,
       )
 
   def __len__(self) -> int:
@@ -120,7 +87,7 @@ class Folder:
 
 
 def _header(path: str) -> int | str:
-  """The shorter side in pixels, or why the file is no image."""
+  """The shorter side in pixels, or the reason why the file is no image."""
   try:
     return min(decoding.dimensions(path))
   except UserError as error:
@@ -129,13 +96,13 @@ def _header(path: str) -> int | str:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """Encoded images out of a sequence of records.
+  """Encoded images in a sequence of records.
 
   Attributes:
-    records: encoded images, or dicts that hold one.
-    name: what errors call the set.
-    resolution: of the pictures.
-    key: of the image in a dict.
+    records: encoded images, or dicts with an encoded image.
+    name: name of the set for error messages.
+    resolution: height and width of the pictures.
+    key: key of the image in a dict; None if the records are images.
   """
 
   records: Sequence[Any]
@@ -158,15 +125,16 @@ class Records:
 
 
 def array_record(path: str | os.PathLike, resolution: int) -> Records:
-  """Shards that `python -m sfe_jax.data.prepare` wrote.
+  """Opens shards that `python -m sfe_jax.data.prepare` wrote.
 
   Args:
-    path: their folder; or a pattern like "DIR/*.array_record" for a part of
-      them, or for other shards of one encoded image per record.
-    resolution: of the pictures; a folder's may not be smaller.
+    path: folder of the shards; or a pattern such as "DIR/*.array_record" for
+      some of them, or for any shards with one encoded image per record.
+    resolution: height and width of the pictures; those in a folder of shards
+      must not be smaller.
 
   Raises:
-    UserError: no shards, some are missing or damaged, or too small pictures.
+    UserError: shards are missing or damaged, or their pictures are too small.
   """
   if os.path.isdir(path):
     about = shards.read_metadata(path)
@@ -182,13 +150,13 @@ def array_record(path: str | os.PathLike, resolution: int) -> Records:
   if missing or not files:
     raise UserError(
         f"{missing[0] if missing else path}: no such shard; python -m"
-        " sfe_jax.data.prepare writes shards of a folder of pictures"
+        " sfe_jax.data.prepare makes shards from a folder of pictures"
     )
   try:
     records = grain.sources.ArrayRecordDataSource(files)
   except (RuntimeError, ValueError) as error:
     raise UserError(
-        f"{path}: a shard is damaged, write or copy it again: {error}"
+        f"{path}: a shard is damaged; write or copy it again: {error}"
     ) from error
   if about is not None and about.count != len(records):
     raise UserError(
@@ -203,17 +171,17 @@ def array_record(path: str | os.PathLike, resolution: int) -> Records:
 def tfds(
     data_dir: str | os.PathLike, name: str, split: str, resolution: int
 ) -> Records:
-  """A set that TensorFlow Datasets prepared, read without TensorFlow.
+  """Opens a data set that TensorFlow Datasets prepared, without TensorFlow.
 
   Args:
-    data_dir: TFDS' folder; "" is its default.
-    name: as TFDS writes it: "cars196", "celeb_a_hq/256".
-    split: as TFDS writes it: "train", "train[:90%]".
-    resolution: of the pictures.
+    data_dir: folder of TFDS; "" means its default.
+    name: name in TFDS, e.g. "cars196" or "celeb_a_hq/256".
+    split: split in TFDS, e.g. "train" or "train[:90%]".
+    resolution: height and width of the pictures.
 
   Raises:
-    UserError: TFDS is not installed or does not know the name, the set is not
-      prepared or not as array_record, no such split, or no feature "image".
+    UserError: TFDS is not installed or does not know the name; the set is not
+      prepared as array_record; there is no such split or no feature "image".
   """
   try:
     import tensorflow_datasets
@@ -225,25 +193,10 @@ def tfds(
   if not name:
     raise UserError('data.source tfds needs data.name, e.g. "cars196"')
   where = os.path.expanduser(data_dir) or None
+  builder = _tfds_builder(name, where)
+  raw = {"image": tensorflow_datasets.decode.SkipDecoding()}
   try:
-    builder = tensorflow_datasets.builder(name, data_dir=where)
-  except ValueError as error:
-    reason = str(error).strip().splitlines()[0]
-    raise UserError(f"TFDS has no set {name} here: {reason}") from error
-  if not builder.data_path.exists():
-    raise UserError(
-        f"{builder.data_path}: no such set;"
-        f" {_prepare_hint(name, where)}"
-    )
-  if "image" not in builder.info.features:
-    raise UserError(
-        f'{name} has no feature "image", only {sorted(builder.info.features)}'
-    )
-  try:
-    records = builder.as_data_source(
-        split=split,
-        decoders={"image": tensorflow_datasets.decode.SkipDecoding()},
-    )
+    records = builder.as_data_source(split=split, decoders=raw)
   except NotImplementedError as error:
     raise UserError(
         f"{builder.data_path} is not in the format array_record; remove it and"
@@ -253,6 +206,26 @@ def tfds(
     reason = str(error).strip().splitlines()[0]
     raise UserError(f"{name}, split {split!r}: {reason}") from error
   return Records(records, f"{name} {split}", resolution, key="image")
+
+
+def _tfds_builder(name: str, where: str | None) -> Any:
+  """TFDS' builder of a prepared data set with images."""
+  import tensorflow_datasets
+
+  try:
+    builder = tensorflow_datasets.builder(name, data_dir=where)
+  except ValueError as error:
+    reason = str(error).strip().splitlines()[0]
+    raise UserError(f"TFDS has no set {name} here: {reason}") from error
+  if not builder.data_path.exists():
+    raise UserError(
+        f"{builder.data_path}: no such data set; {_prepare_hint(name, where)}"
+    )
+  if "image" not in builder.info.features:
+    raise UserError(
+        f'{name} has no feature "image", only {sorted(builder.info.features)}'
+    )
+  return builder
 
 
 def _prepare_hint(name: str, where: str | None) -> str:
@@ -269,17 +242,17 @@ def open_source(
     name: str = "",
     split: str = "train",
 ) -> Source:
-  """The pictures that data.source, data.path, ... name.
+  """Opens the pictures that data.source, data.path, ... name.
 
   Args:
     kind: "folder", "array_record" or "tfds".
-    path: folder, shards (folder or pattern), or TFDS' data_dir.
-    resolution: of the pictures.
-    name: of the TFDS set.
-    split: of the TFDS set.
+    path: folder of pictures, shards (folder or pattern), or TFDS' data_dir.
+    resolution: height and width of the pictures.
+    name: name of the TFDS data set.
+    split: split of the TFDS data set.
 
   Raises:
-    UserError: anything is missing, see `Folder`, `array_record`, `tfds`.
+    UserError: something is missing, see `Folder`, `array_record`, `tfds`.
   """
   if kind == "folder":
     return Folder(path, resolution)
@@ -287,4 +260,6 @@ def open_source(
     return array_record(path, resolution)
   if kind == "tfds":
     return tfds(path, name, split, resolution)
-  raise UserError(f"data.source is one of {', '.join(KINDS)}, not {kind!r}")
+  raise UserError(
+      f"data.source must be one of {', '.join(KINDS)}, got {kind!r}"
+  )

@@ -1,0 +1,1 @@
+"""Training: the loop, the steps, the stages, and the folder of a run."""

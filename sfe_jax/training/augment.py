@@ -1,8 +1,10 @@
-"""Random changes of images, adaptive ones among them (ADA, Karras et al. 2020).
+"""Random augmentation of images, and ADA's adaptive probability.
 
-ADA's discriminator sees real and made pictures only through these changes, each
-applied to an image with probability p.  p grows while the discriminator is too
-sure of the real pictures, so that it cannot learn a small set by heart.
+Adaptive discriminator augmentation (ADA, Karras et al. 2020, "Training
+generative adversarial networks with limited data"): the discriminator sees real
+and generated images only after these changes, each applied to an image with
+probability p.  p grows while the discriminator is too confident on real images,
+which keeps it from memorising a small data set.
 """
 
 import dataclasses
@@ -10,23 +12,25 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy import ndimage
+from jax.typing import ArrayLike
 
-_GREY = np.full(3, 3**-0.5, np.float32)  # axis of the colours without hue
+_GREY = np.full(3, 3**-0.5, np.float32)  # unit vector of the grey axis
 
 
 @dataclasses.dataclass(frozen=True)
 class Strength:
-  """How far an image is changed; the defaults are ADA's.
+  """Strength of every change; the defaults are ADA's.
 
   Attributes:
-    flip: images are mirrored.
-    shift: largest translation, of the image's side.
+    flip: mirror left to right with probability 1/2.
+    shift: largest translation as a share of the image's side.
     angle: largest rotation in radians.
-    scale: standard deviation of log2 of the scale.
-    brightness: standard deviation.
-    contrast: standard deviation of log2.
-    saturation: standard deviation of log2.
-    hue: largest rotation of the colours in radians.
+    scale: standard deviation of log2 of the scale factor.
+    brightness: standard deviation of the offset added to all channels.
+    contrast: standard deviation of log2 of the contrast factor.
+    saturation: standard deviation of log2 of the saturation factor.
+    hue: largest rotation around the grey axis in radians.
   """
 
   flip: bool = True
@@ -44,7 +48,7 @@ ADA = Strength()
 
 def augment(
     images: jax.Array,
-    p: jax.Array,
+    p: ArrayLike,
     keys: jax.Array,
     strength: Strength = ADA,
 ) -> jax.Array:
@@ -52,12 +56,12 @@ def augment(
 
   Args:
     images: (n, h, h, 3) in [-1, 1].
-    p: () probability of each change.
+    p: () probability of each change, in [0, 1].
     keys: (n,) random keys.
-    strength: of the changes.
+    strength: strength of the changes.
 
   Returns:
-    (n, h, h, 3); the very same images where p is 0.
+    (n, h, h, 3); exactly `images` if p is 0.
   """
 
   def one(image, key):
@@ -73,28 +77,40 @@ def augment(
 def adapt(
     p: jax.Array, signs: jax.Array, target: float, change: float
 ) -> jax.Array:
-  """The next p: `change` up or down, within [0, 1].
+  """Moves p towards the target of ADA's overfitting measure r_t.
 
   Args:
-    p: () now.
-    signs: () mean of sign D(real), which ADA calls r_t.
-    target: of `signs`.
-    change: batch size / images in which p may go from 0 to 1.
+    p: () probability now.
+    signs: () mean of sign(D(real)), ADA's r_t.
+    target: wanted value of `signs`.
+    change: step of p: batch size / number of images in which p may go from 0
+      to 1.
+
+  Returns:
+    () the next probability, in [0, 1].
   """
   return jnp.clip(p + change * jnp.sign(signs - target), 0.0, 1.0)
 
 
-def _chosen(key: jax.Array, p: jax.Array, value, otherwise) -> jax.Array:
+def _chosen(
+    key: jax.Array, p: ArrayLike, value: ArrayLike, otherwise: ArrayLike
+) -> jax.Array:
+  """`value` with probability p, else `otherwise`."""
   return jnp.where(jax.random.uniform(key) < p, value, otherwise)
 
 
 def _geometry(
-    key: jax.Array, p: jax.Array, size: int, strength: Strength
+    key: jax.Array, p: ArrayLike, size: int, strength: Strength
 ) -> jax.Array:
-  """(2, 3): where a pixel, from the centre, comes from: A @ (y, x, 1)."""
+  """Random matrix A (2, 3): pixel (y, x) is sampled at A @ (y, x, 1).
+
+  Coordinates are pixels from the image's centre.
+  """
   keys = jax.random.split(key, 8)
-  flip = jnp.sign(jax.random.uniform(keys[1]) - 0.5)
-  flip = _chosen(keys[0], p, flip, 1.0) if strength.flip else 1.0
+  flip = jnp.ones(())
+  if strength.flip:
+    sign = jnp.sign(jax.random.uniform(keys[1]) - 0.5)
+    flip = _chosen(keys[0], p, sign, 1.0)
   limit = int(size * strength.shift)
   shift = jax.random.randint(keys[3], (2,), -limit, limit + 1)
   shift = _chosen(keys[2], p, shift.astype(jnp.float32), jnp.zeros(2))
@@ -108,37 +124,35 @@ def _geometry(
 
 
 def _sample(image: jax.Array, matrix: jax.Array) -> jax.Array:
-  """Bilinear samples of (h, h, c); the image is mirrored at its borders."""
+  """Bilinear samples of an image (h, h, c), mirrored at its borders.
+
+  The border pixels are not repeated.
+
+  Args:
+    image: (h, h, c).
+    matrix: (2, 3), see `_geometry`.
+
+  Returns:
+    (h, h, c); exactly `image` for the identity matrix.
+  """
   size = image.shape[0]
   axis = jnp.arange(size) - (size - 1) / 2
   y, x = jnp.meshgrid(axis, axis, indexing="ij")
-  # Sums of single products: exact where nothing moves.
+  # Sums of single products: exact if nothing moves.
   where = [
       row[0] * y + row[1] * x + row[2] + (size - 1) / 2 for row in matrix
   ]
-  below = [jnp.floor(u) for u in where]
-  out = 0.0
-  for dy in (0, 1):
-    for dx in (0, 1):
-      index, weight = [], 1.0
-      for u, low, d in zip(where, below, (dy, dx)):
-        weight *= (u - low) if d else 1.0 - (u - low)
-        index.append(_mirror(low.astype(jnp.int32) + d, size))
-      out += weight[..., None] * image[index[0], index[1]]
-  return out
 
+  def channel(plane: jax.Array) -> jax.Array:
+    return ndimage.map_coordinates(plane, where, order=1, mode="mirror")
 
-def _mirror(index: jax.Array, size: int) -> jax.Array:
-  """Indices beyond 0 .. size - 1 run back; the border is not repeated."""
-  period = 2 * size - 2
-  index = jnp.mod(index, period)
-  return jnp.minimum(index, period - index)
+  return jax.vmap(channel, 2, 2)(image)
 
 
 def _colours(
-    key: jax.Array, p: jax.Array, strength: Strength = ADA
+    key: jax.Array, p: ArrayLike, strength: Strength = ADA
 ) -> tuple[jax.Array, jax.Array]:
-  """((3, 3), ()): colours become colours @ matrix + offset."""
+  """Random matrix (3, 3) and offset (): rgb becomes rgb @ matrix + offset."""
   keys = jax.random.split(key, 8)
   offset = strength.brightness * jax.random.normal(keys[1])
   offset = _chosen(keys[0], p, offset, 0.0)
@@ -148,10 +162,10 @@ def _colours(
   saturation = _chosen(keys[4], p, saturation, 1.0)
   hue = strength.hue * jax.random.uniform(keys[7], minval=-1.0)
   hue = _chosen(keys[6], p, hue, 0.0)
-  grey = jnp.outer(_GREY, _GREY)
+  grey = jnp.asarray(np.outer(_GREY, _GREY))
   a, b, c = _GREY
   cross = jnp.array([[0.0, -c, b], [c, 0.0, -a], [-b, a, 0.0]])
-  # Rodrigues: I cos + grey (1 - cos) + cross sin, saturation around grey.
+  # Rodrigues' rotation around the grey axis, then saturation and contrast.
   cos, sin = jnp.cos(hue), jnp.sin(hue)
   turned = jnp.eye(3) * cos + grey * (1.0 - cos) + cross * sin
   matrix = contrast * (saturation * turned + (1.0 - saturation) * grey)

@@ -1,13 +1,13 @@
 """The training step of StyleGAN2 (Karras et al. 2020).
 
-Non-saturating logistic loss, lazy R1 and path-length regularisation, style
-mixing, an exponential moving average of the generator and, for small sets,
-adaptive augmentation.  Both networks learn from the same made pictures: the
-step runs either of them once forward.
+The step has the non-saturating logistic loss, lazy R1 and path-length
+regularisation, style mixing, an exponential moving average of the generator
+and, for small data sets, adaptive augmentation.  Both networks learn from the
+same generated images: a step runs the generator forward once.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,17 +25,17 @@ from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 PATH_EVERY = 4
 _PATH_DECAY = 0.01
-_PATH_SHRINK = 2  # path lengths are measured on a part of the batch
+_PATH_SHRINK = 2  # path lengths are measured on 1/2 of the batch
 _W_AVG_DECAY = 0.995
-_EMA_RAMP = 0.05  # half-life of the average, at most, in images seen
+_EMA_RAMP = 0.05  # the average's half-life is at most 5 % of the images seen
 
 
 class GanVariant(NamedTuple):
-  """Which regularisers a step applies; each variant is compiled on its own.
+  """Which regularisers a step applies; each variant is compiled separately.
 
   Attributes:
-    penalty: R1, on the discriminator.
-    path: path lengths, on the generator.
+    penalty: R1 on the discriminator.
+    path: path-length regulariser on the generator.
   """
 
   penalty: bool
@@ -43,12 +43,12 @@ class GanVariant(NamedTuple):
 
 
 class OptState(NamedTuple):
-  """What training keeps besides parameters and their averages.
+  """What training keeps besides the parameters and their averages.
 
   Attributes:
-    adam: of the generator.
+    adam: state of the generator's optimiser.
     path_mean: () running mean of the path lengths.
-    augment: () probability of an augmentation.
+    augment: () probability of an augmentation, in [0, 1].
   """
 
   adam: Any
@@ -58,18 +58,20 @@ class OptState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class GanTrainer:
-  """The step; functions are for one device of axis `devices.AXIS`.
+  """The step of StyleGAN2, written for one device of axis `devices.AXIS`.
 
   Attributes:
-    generator: G.
-    discriminator: D.
-    learning_rate: of both.
-    r1: weight of R1, gamma.
-    path: weight of the path-length regulariser.
-    mixing: probability that an image has the styles of two latents.
-    ema: half-life of the generator's average in images.
-    augment_target: see `augment.adapt`; 0 trains without augmentation.
-    augment_images: likewise.
+    generator: the generator G.
+    discriminator: the discriminator D.
+    learning_rate: learning rate of both networks.
+    r1: weight gamma of R1; 0 leaves it out.
+    path: weight of the path-length regulariser; 0 leaves it out.
+    mixing: probability that an image mixes the styles of two latents.
+    ema: half-life of the generator's moving average in images.
+    augment_target: wanted mean of sign(D(real)), see `augment.adapt`; 0 trains
+      without augmentation.
+    augment_images: number of images in which the augmentation probability may
+      go from 0 to 1.
   """
 
   generator: Generator
@@ -84,16 +86,21 @@ class GanTrainer:
 
   @property
   def optimizer(self) -> optax.GradientTransformation:
-    """Of the generator."""
+    """Optimiser of the generator."""
     return optim.lazy_adam(self.learning_rate, PATH_EVERY)
 
   @property
   def disc_optimizer(self) -> optax.GradientTransformation:
-    """Of the discriminator."""
+    """Optimiser of the discriminator."""
     return optim.lazy_adam(self.learning_rate, losses.R1_EVERY)
 
   def init(self, variables: Any, disc_params: Any) -> TrainState:
-    """The state at step 0."""
+    """Builds the training state at step 0.
+
+    Args:
+      variables: initial variables of the generator.
+      disc_params: initial parameters of the discriminator.
+    """
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -108,7 +115,7 @@ class GanTrainer:
     )
 
   def variant(self, step: int) -> GanVariant:
-    """What step number `step`, counted from 0, does."""
+    """Returns the variant of step number `step`, counted from 0."""
     return GanVariant(
         self.r1 > 0 and step % losses.R1_EVERY == 0,
         self.path > 0 and step % PATH_EVERY == 0,
@@ -122,7 +129,7 @@ class GanTrainer:
       batch: Batch,
       rng: jax.Array,
   ) -> tuple[TrainState, Metrics]:
-    """One step of both networks, see `training.stages.stage.Stage`."""
+    """Runs one step of both networks; see `training.stage.Stage`."""
     del frozen
     reals = layers.to_float(batch.image)
     n = reals.shape[0]
@@ -158,16 +165,16 @@ class GanTrainer:
   def gradients(
       self, state: TrainState, reals: jax.Array, keys: jax.Array
   ) -> tuple[Any, Any, Metrics, jax.Array]:
-    """Gradients of the adversarial losses, not yet averaged.
+    """Computes the gradients of the adversarial losses.
 
     Args:
-      state: of training.
-      reals: (n, h, h, 3), as the discriminator sees them.
+      state: training state.
+      reals: (n, h, h, 3) real images, already augmented.
       keys: (n,) random keys.
 
     Returns:
-      Gradients of the generator and of the discriminator, metrics, and the
-      mean of the mapped latents (w_dim,).
+      Gradients of the generator; gradients of the discriminator; metrics; mean
+      of the mapped latents (w_dim,).  Nothing is averaged over devices yet.
     """
 
     for_fakes, for_changes = split_each(keys)
@@ -184,7 +191,8 @@ class GanTrainer:
     g_main, g_logits = jax.value_and_grad(
         lambda fake: jnp.mean(losses.adversarial(fake))
     )(fake_logits)
-    # The phases' loss is the mean of both parts, StyleGAN2's their sum.
+    # `losses.discriminator` is the mean of its two parts; StyleGAN2 uses their
+    # sum.
     d_main, d_logits = jax.value_and_grad(
         lambda both: 2.0 * losses.discriminator(*both)
     )((real_logits, fake_logits))
@@ -204,7 +212,16 @@ class GanTrainer:
   def fakes(
       self, params: Any, model_state: Any, keys: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Made images (n, h, h, 3), and the mean (w_dim,) of their latents."""
+    """Generates images.
+
+    Args:
+      params: parameters of the generator.
+      model_state: its other variables.
+      keys: (n,) random keys.
+
+    Returns:
+      Images (n, h, h, 3), and the mean (w_dim,) of the mapped latents.
+    """
     for_w, for_noise = split_each(keys)
     w_plus, w_mean = self.latents(params, model_state, for_w)
     return self._synthesize(params, model_state, w_plus, for_noise), w_mean
@@ -212,7 +229,16 @@ class GanTrainer:
   def latents(
       self, params: Any, model_state: Any, keys: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """w+ (n, styles, w_dim) with style mixing, and all latents' mean."""
+    """Draws latents with style mixing.
+
+    Args:
+      params: parameters of the generator.
+      model_state: its other variables.
+      keys: (n,) random keys.
+
+    Returns:
+      w+ (n, styles, w_dim), and the mean (w_dim,) of all mapped latents.
+    """
     g = self.generator
 
     def draw(key):
@@ -225,7 +251,7 @@ class GanTrainer:
     z, crossover = jax.vmap(draw)(keys)
     variables = {"params": params, **model_state}
     w = g.apply(variables, z.reshape(-1, g.w_dim), method="mapping")
-    w = w.reshape(z.shape)
+    w = cast(jax.Array, w).reshape(z.shape)
     first = jnp.arange(g.styles) < crossover[:, None]
     w_plus = jnp.where(first[..., None], w[:, :1], w[:, 1:])
     return w_plus, jnp.mean(w, (0, 1))
@@ -233,13 +259,18 @@ class GanTrainer:
   def path_lengths(
       self, params: Any, model_state: Any, w_plus: jax.Array, keys: jax.Array
   ) -> jax.Array:
-    """|J^T y|, y normal, averaged over the rows of w+ (StyleGAN2, eq. 4): (n,).
+    """Path lengths |J^T y| (Karras et al. 2020, equation 4).
+
+    J is the Jacobian of the image with respect to w+ and y is normal noise.
 
     Args:
-      params: of the generator.
+      params: parameters of the generator.
       model_state: its other variables.
       w_plus: (n, styles, w_dim).
       keys: (n,) random keys.
+
+    Returns:
+      (n,), root mean square over the rows of w+.
     """
     size = self.generator.resolution
     for_y, for_noise = split_each(keys)
@@ -255,15 +286,15 @@ class GanTrainer:
   def path_penalty(
       self, params: Any, state: TrainState, keys: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Mean squared deviation of the lengths from their running mean.
+    """Mean squared deviation of the path lengths from their running mean.
 
     Args:
-      params: of the generator.
-      state: holds the running mean.
+      params: parameters of the generator.
+      state: training state, which holds the running mean.
       keys: (n,) random keys.
 
     Returns:
-      (penalty, next running mean), both ().
+      Penalty () and next running mean ().
     """
     for_w, for_path = split_each(keys)
     w_plus, _ = self.latents(params, state.model_state, for_w)
@@ -276,7 +307,7 @@ class GanTrainer:
   def _regularise(
       self, state: TrainState, keys: jax.Array
   ) -> tuple[TrainState, Metrics]:
-    """The path-length regulariser as an update of its own."""
+    """Updates the generator by the path-length regulariser alone."""
 
     def loss(params):
       penalty, mean = self.path_penalty(params, state, keys)
@@ -291,7 +322,7 @@ class GanTrainer:
   def _penalise(
       self, state: TrainState, reals: jax.Array
   ) -> tuple[TrainState, Metrics]:
-    """R1 as an update of its own."""
+    """Updates the discriminator by R1 alone."""
 
     def loss(params):
       r1 = jnp.mean(losses.r1(lambda x: self.judge(params, x), reals))
@@ -321,7 +352,7 @@ class GanTrainer:
   def _average(
       self, state: TrainState, w_mean: jax.Array, n: int
   ) -> TrainState:
-    """Ends a step over n images: averages of G and of its latents."""
+    """Ends a step over n images: updates the averages of G and of w."""
     step = state.step + 1
     half_life = jnp.minimum(self.ema, _EMA_RAMP * n * step)
     decay = jnp.exp2(-n / half_life)
@@ -337,8 +368,9 @@ class GanTrainer:
     )
 
   def judge(self, params: Any, images: jax.Array) -> jax.Array:
-    """D's logits (n,) of images (n, h, h, 3)."""
-    return self.discriminator.apply({"params": params}, images)
+    """The discriminator's logits (n,) of images (n, h, h, 3)."""
+    logits = self.discriminator.apply({"params": params}, images)
+    return cast(jax.Array, logits)
 
   def _augment(
       self, state: TrainState, images: jax.Array, keys: jax.Array
@@ -350,22 +382,26 @@ class GanTrainer:
   def _synthesize(
       self, params: Any, model_state: Any, w_plus: jax.Array, keys: jax.Array
   ) -> jax.Array:
-    """Images with random noise that belongs to the example, not the device."""
+    """Images of w+ with noise that depends on the example's key alone.
+
+    It does not depend on how the examples are split over devices.
+    """
     variables = {"params": params, **model_state}
 
     def one(w_plus, key):
-      return self.generator.apply(
+      images = self.generator.apply(
           variables,
           w_plus[None],
           random_noise=True,
           rngs={"noise": key},
           method="synthesize",
-      )[0]
+      )
+      return cast(jax.Array, images)[0]
 
     return jax.vmap(one)(w_plus, keys)
 
 
 def split_each(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Two keys for each of n: (n,), (n,)."""
+  """Splits each of n keys into two: (n,), (n,)."""
   pairs = jax.vmap(jax.random.split)(keys)
   return pairs[:, 0], pairs[:, 1]

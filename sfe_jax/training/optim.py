@@ -1,4 +1,4 @@
-"""Optimisers: Ranger for encoders, Adam for discriminators and StyleGAN2."""
+"""Optimisers: Ranger for encoders, Adam for the other networks."""
 
 from typing import Any, NamedTuple
 
@@ -11,9 +11,11 @@ _LOOKAHEAD_STEPS, _LOOKAHEAD_RATE = 6, 0.5
 
 
 def centralize() -> optax.GradientTransformation:
-  """Subtracts a kernel gradient's mean over all axes but the output one.
+  """Gradient centralisation (Yong et al. 2020).
 
-  `optax.centralize` keeps the first axis, PyTorch's output axis; ours is last.
+  Subtracts from every kernel gradient its mean over all axes but the output
+  axis, which is the last one in Flax.  `optax.centralize` keeps the first axis,
+  which is PyTorch's output axis.
   """
 
   def update(updates, params=None):
@@ -30,7 +32,12 @@ def centralize() -> optax.GradientTransformation:
 
 
 class RangerState(NamedTuple):
-  """Slow weights and the state of the fast optimiser."""
+  """State of `ranger`.
+
+  Attributes:
+    slow: slow weights of Lookahead.
+    inner: state of the optimiser of the fast weights.
+  """
 
   slow: Any
   inner: Any
@@ -39,13 +46,18 @@ class RangerState(NamedTuple):
 def ranger(
     learning_rate: optax.ScalarOrSchedule,
 ) -> optax.GradientTransformation:
-  """Ranger: centralised gradients, RAdam, Lookahead (spec section 8).
+  """Ranger: gradient centralisation, RAdam and Lookahead.
 
-  betas (.95, .999), epsilon 1e-5, rectification threshold 5, k 6, alpha .5.
-  Parameters stay a plain tree: the fast weights; the slow ones are state.
+  The constants are those of the official code (docs/numerics.md): betas
+  (0.95, 0.999), epsilon 1e-5, rectification threshold 5, Lookahead with k = 6
+  and alpha = 0.5.  The parameters are the fast weights; the slow weights are
+  part of the optimiser's state.
+
+  Args:
+    learning_rate: a number, or a schedule over the steps.
   """
-  # The official RAdam adds epsilon to the uncorrected sqrt(v), optax to the
-  # corrected one: dividing it by the correction makes them equal.
+  # The official RAdam adds epsilon to the uncorrected sqrt(v), optax adds it to
+  # the corrected one.  Dividing epsilon by the correction makes both equal.
   radam = optax.inject_hyperparams(optax.scale_by_radam)(
       b1=_B1,
       b2=_B2,
@@ -76,12 +88,16 @@ def ranger(
 def annealed(
     learning_rate: float, steps: int, share: float
 ) -> optax.ScalarOrSchedule:
-  """The learning rate, which falls to 0 along a cosine at the end.
+  """Learning rate that falls to 0 along a cosine at the end of the training.
 
   Args:
-    learning_rate: before.
-    steps: of the whole training.
-    share: of them, the last ones, in which it falls; 0 keeps it constant.
+    learning_rate: learning rate before the fall.
+    steps: number of steps of the whole training.
+    share: share of the steps, the last ones, in which the rate falls; 0 keeps
+      it constant.
+
+  Returns:
+    `learning_rate` itself if it stays constant, else a schedule.
   """
   if not share:
     return learning_rate
@@ -95,17 +111,27 @@ def annealed(
   )
 
 
+def rate_at(learning_rate: optax.ScalarOrSchedule, step: int) -> float:
+  """Learning rate of step number `step`, counted from 0."""
+  rate = learning_rate(step) if callable(learning_rate) else learning_rate
+  return float(rate)
+
+
 def adam(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-  """Adam with PyTorch's defaults (.9, .999, 1e-8)."""
+  """Adam with PyTorch's defaults: betas (0.9, 0.999), epsilon 1e-8."""
   return optax.adam(learning_rate)
 
 
 def lazy_adam(learning_rate: float, every: int) -> optax.GradientTransformation:
-  """StyleGAN2's Adam (0, .99) under lazy regularisation.
+  """StyleGAN2's Adam, betas (0, 0.99), under lazy regularisation.
 
-  A regulariser that is an update of its own after each `every`-th step makes
-  every + 1 updates of `every`; rates shrink to keep the pace (Karras et al.
-  2020, appendix B).
+  A regulariser that makes its own update after every `every`-th step turns
+  `every` updates into `every` + 1.  Learning rate and betas are adjusted to
+  keep the pace (Karras et al. 2020, appendix B).
+
+  Args:
+    learning_rate: rate without lazy regularisation.
+    every: number of steps between two updates of the regulariser.
   """
   c = every / (every + 1)
   return optax.adam(learning_rate * c, b1=0.0, b2=0.99**c)

@@ -1,7 +1,7 @@
-"""Where a run's numbers and pictures go: log, TensorBoard, JSON, image files.
+"""Writes a run's numbers and grids: log, TensorBoard, JSON lines, image files.
 
-clu writes the first two; its writers need TensorFlow.  Without it there is no
-TensorBoard.
+clu writes the TensorBoard files and needs TensorFlow for them.  Without
+TensorFlow the numbers still go to the log and to `CURVES`.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -22,9 +22,9 @@ _PROFILED_STEPS = 5
 
 
 class Recorder:
-  """Writes in process 0 and is silent in the others.
+  """Writes in process 0 and does nothing in the other processes.
 
-  Use it as a context manager: leaving writes what is left.
+  Use it as a context manager: leaving it flushes and closes the files.
   """
 
   def __init__(
@@ -37,42 +37,39 @@ class Recorder:
     """Opens the writers.
 
     Args:
-      workdir: of the run.
-      steps: of the whole run, for the estimated time.
-      every: steps between two progress reports.
-      profile_at: step at which a profile is taken, -1 for none.
+      workdir: folder of the run.
+      steps: number of steps of the whole run, for the estimated time.
+      every: number of steps between two progress reports; 0 writes none.
+      profile_at: step at which a profile is taken; -1 takes none.
     """
     self._workdir = pathlib.Path(workdir)
-    self._writers, self._actions = [], []
+    self._writers: list[Any] = []
+    self._actions: list[Callable[[int], Any]] = []
     self._first = jax.process_index() == 0
     if self._first:
-      self._open(steps, every, profile_at)
+      self._writers.append(_LogWriter())
+      self._actions.append(_Progress(steps, every))
+      self._open_tensorboard(profile_at)
     self._step: int | None = None
     self._clock = time.monotonic()
 
-  def _open(self, steps: int, every: int, profile_at: int) -> None:
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # four lines of log
+  def _open_tensorboard(self, profile_at: int) -> None:
+    # Otherwise TensorFlow logs four lines about oneDNN when it is imported.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     folder = str(self._workdir / runs.TENSORBOARD)
     try:
       import tensorflow as tf
       from clu import metric_writers, periodic_actions
     except ImportError as error:
       logging.warning(
-          "no TensorBoard files and no profile: %s; to have them: pip install"
-          " clu tensorflow-cpu tensorboard",
+          "no TensorBoard files and no profile are written: %s; install them"
+          " with: pip install clu tensorflow-cpu tensorboard",
           error,
       )
-      self._writers.append(_LogWriter())
-      self._actions.append(_Progress(steps, every))
       return
-    tf.config.set_visible_devices([], "GPU")  # JAX's
-    self._writers.append(metric_writers.create_default_writer(folder))
-    if every:
-      self._actions.append(
-          periodic_actions.ReportProgress(
-              num_train_steps=steps, every_steps=every, every_secs=None
-          )
-      )
+    tf.config.set_visible_devices([], "GPU")  # JAX needs the GPU memory
+    writer = metric_writers.SummaryWriter(folder)
+    self._writers.append(metric_writers.AsyncWriter(writer))
     if profile_at >= 0:
       self._actions.append(
           periodic_actions.Profile(
@@ -87,32 +84,47 @@ class Recorder:
   def __enter__(self) -> "Recorder":
     return self
 
-  def __exit__(self, *_) -> None:
+  def __exit__(self, *_: object) -> None:
     for writer in self._writers:
       writer.close()
 
-  def overview(self, params: Any) -> None:
-    """Logs a table of all parameters."""
+  def overview(self, params: Mapping[str, Any]) -> None:
+    """Logs the number of trained parameters, in all and per top-level module.
+
+    Args:
+      params: {module name: tree of arrays}.
+    """
     if not self._first:
       return
-    try:
-      from clu import parameter_overview
-    except ImportError:
-      return
-    parameter_overview.log_parameter_overview(
-        params, include_stats=False, msg="trained parameters:"
+    counts = {
+        name: sum(np.size(leaf) for leaf in jax.tree.leaves(tree))
+        for name, tree in params.items()
+    }
+    logging.info(
+        "trained parameters: %s (%s)",
+        f"{sum(counts.values()):,}",
+        ", ".join(f"{name} {count:,}" for name, count in counts.items()),
     )
 
   def after_step(self, step: int) -> None:
     """Reports progress and profiles where due; call it after every step."""
-    if self._step is None:
-      self._step, self._clock = step, time.monotonic()  # without compilation
+    if self._step is None:  # the first step includes compilation
+      self._step, self._clock = step, time.monotonic()
     for action in self._actions:
       action(step)
 
-  def train(self, step: int, means: Mapping[str, float]) -> None:
-    """Writes the means since the last call, and the speed."""
+  def train(
+      self, step: int, means: Mapping[str, float], learning_rate: float
+  ) -> None:
+    """Writes training metrics, the learning rate and the speed.
+
+    Args:
+      step: number of the last step.
+      means: {metric name: mean since the last call}.
+      learning_rate: of the main network's optimiser in this step.
+    """
     values, now = dict(means), time.monotonic()
+    values["train/learning_rate"] = learning_rate
     if self._step is not None and step > self._step:
       rate = (step - self._step) / (now - self._clock)
       values["train/steps_per_second"] = rate
@@ -120,12 +132,12 @@ class Recorder:
     self._scalars(step, values)
 
   def validation(self, step: int, scores: Mapping[str, float]) -> None:
-    """Writes the means over the held-out set, if there is one."""
+    """Writes {score name: mean over the held-out pictures}, if any."""
     if scores:
       self._scalars(step, {f"validation/{k}": v for k, v in scores.items()})
 
   def grid(self, step: int, sheet: np.ndarray | None) -> None:
-    """Writes a uint8 (h, w, 3) sheet as WORKDIR/grids/step_000123.png too."""
+    """Writes a grid, (h, w, 3) uint8, to TensorBoard and WORKDIR/grids."""
     if not self._first or sheet is None:
       return
     images.write(self._workdir / runs.GRIDS / f"step_{step:06d}.png", sheet)
@@ -134,7 +146,7 @@ class Recorder:
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
-    """Leaves the time spent inside out of the speed."""
+    """Excludes the time spent inside the block from the speed."""
     start = time.monotonic()
     yield
     self._clock += time.monotonic() - start
@@ -149,7 +161,7 @@ class Recorder:
 
 
 class _LogWriter:
-  """Stands in for clu's writers where TensorFlow is missing."""
+  """Writes numbers to the log; has the interface of clu's writers."""
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     text = ", ".join(f"{k}={v:.6g}" for k, v in sorted(scalars.items()))
@@ -163,7 +175,7 @@ class _LogWriter:
 
 
 class _Progress:
-  """Stands in for clu's ReportProgress where TensorFlow is missing."""
+  """Logs the share of the steps that are done and the time that is left."""
 
   def __init__(self, steps: int, every: int):
     self._steps, self._every = steps, every

@@ -1,14 +1,14 @@
-"""The training step that both phases share.
+"""The training step of e4e, phase 1 and phase 2.
 
-A phase says how its pictures are made (`forward`); here they are compared,
-judged by the discriminator, differentiated and applied.  All functions are for
-one device of axis `devices.AXIS`.
+A stage's `forward` makes the images.  This module computes the losses, the
+discriminator's part, the gradients and the update.  All functions are written
+for one device of the axis `devices.AXIS`.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.struct
 import jax
@@ -21,42 +21,39 @@ from sfe_jax.data.batch import Batch
 from sfe_jax.measures import losses
 from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
-from sfe_jax.models.irse import ArcFace, identity_crop
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
-from sfe_jax.models.lpips import LPIPS
-from sfe_jax.models.perception import Perception
-from sfe_jax.models.resnet import ResNet50, resize_nearest
+from sfe_jax.training.objective import Objective
 from sfe_jax.training.state import Frozen, Metrics, TrainState
-
-_MOCO_SIZE = 224
 
 
 class EncoderVariant(NamedTuple):
-  """Which parts of a step run; each variant is compiled on its own.
+  """Which parts of a step run.
 
-  XLA runs convolution gradients inside `lax.cond` 100 times slower on CPUs, and
-  reserves memory for both branches elsewhere.
+  Each variant is compiled separately, because XLA runs convolution gradients
+  inside `lax.cond` about 100 times slower on CPUs, and elsewhere reserves
+  memory for both branches.
 
   Attributes:
-    adversarial: the discriminator judges and learns.
-    penalty: R1 is applied as well.
+    adversarial: the adversarial loss and the discriminator's update.
+    penalty: R1, within the discriminator's update.
   """
 
   adversarial: bool
   penalty: bool
 
 
-@flax.struct.dataclass
-class Outputs:
-  """What a phase makes of a batch.
+class Outputs(flax.struct.PyTreeNode):
+  """What a stage's forward pass makes of n images.
 
   Attributes:
-    fakes: (m, h, w, 3), sets of n images one after another.
-    targets: (n or m, h, w, 3), what they should look like; n serve every set.
-    judged: fakes that the discriminator judges: images, or rows of w+.
-    reals: what it compares them with.
-    regulariser: (n,), None where the phase has none.
-    shown: fakes that the discriminator learns from; None for `judged`.
+    fakes: (m, h, w, 3), generated images in sets of n, one after another.
+    targets: (n or m, h, w, 3), the images that `fakes` should equal; n targets
+      serve every set.
+    judged: generated images (m, h, w, 3), or rows of w+ (r, w_dim), for the
+      adversarial loss.
+    reals: real images or mapped latents that `judged` is compared with.
+    regulariser: (n,), None for a stage without one.
+    shown: the discriminator's fake inputs; None means `judged`.
   """
 
   fakes: jax.Array
@@ -67,6 +64,8 @@ class Outputs:
   shown: jax.Array | None = None
 
 
+# (params, model_state, frozen, images, step, rng, train) -> (outputs, new
+# model_state), see `EncoderTrainer.forward`.
 Forward = Callable[
     [Any, Any, Frozen, jax.Array, jax.Array, jax.Array, bool],
     tuple[Outputs, Any],
@@ -74,85 +73,25 @@ Forward = Callable[
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
-  """Weighted sum of the losses; a weight of zero leaves a loss out.
-
-  Attributes:
-    l2: weight of the mean squared error.
-    lpips: weight of the perceptual distance, LPIPS's or Perception's.
-    identity: weight of the identity loss.
-    adversarial: weight of the adversarial loss.
-    regulariser: weight of the phase's own regulariser.
-    size: side at which images are compared.
-    lpips_net: the perceptual network.
-    identity_net: ArcFace for faces, ResNet50 (MoCo) for anything else,
-      Perception where it was trained for the domain.
-  """
-
-  l2: float = 1.0
-  lpips: float = 0.8
-  identity: float = 0.1
-  adversarial: float = 0.01
-  regulariser: float = 0.01
-  size: int = 256
-  lpips_net: LPIPS | Perception | None = None
-  identity_net: ArcFace | ResNet50 | Perception | None = None
-
-  def compare(
-      self, frozen: Frozen, fakes: jax.Array, targets: jax.Array
-  ) -> Metrics:
-    """Losses between (m, h, w, 3) and n or m targets: {name: (m,)}."""
-    m, n = fakes.shape[0], targets.shape[0]
-    fakes = losses.reduce_to(fakes, self.size)
-    targets = losses.reduce_to(targets, self.size)
-
-    def of_all(x):
-      """Repeats the targets' features for every set of fakes."""
-      return jnp.tile(x, (m // n,) + (1,) * (x.ndim - 1))
-
-    out = {"l2": losses.l2(fakes, of_all(targets))}
-    if self.lpips_net is not None and self.lpips:
-      net, variables = self.lpips_net, frozen["perceptual"]
-      a = net.apply(variables, fakes, method="features")
-      b = net.apply(variables, lax.stop_gradient(targets), method="features")
-      b = jax.tree.map(of_all, b)
-      out["lpips"] = net.apply(variables, a, b, method="compare")
-    if self.identity_net is not None and self.identity:
-      a = self._embed(frozen, fakes)
-      b = of_all(self._embed(frozen, lax.stop_gradient(targets)))
-      out["identity"] = losses.identity(a, b)
-    return out
-
-  def _embed(self, frozen: Frozen, images: jax.Array) -> jax.Array:
-    net = self.identity_net
-    if isinstance(net, Perception):
-      return net.apply(frozen["identity"], images, method="embed")
-    if isinstance(net, ArcFace):
-      images = identity_crop(images, net.input_size)
-    else:
-      images = resize_nearest(images, _MOCO_SIZE)
-    return net.apply(frozen["identity"], images)
-
-  def total(self, values: Metrics) -> jax.Array:
-    """Weighted sum of {loss name: array}; unnamed losses count as zero."""
-    return sum(getattr(self, name) * value for name, value in values.items())
-
-
-@dataclasses.dataclass(frozen=True)
 class EncoderTrainer:
-  """Builds the step that trains E, the Inverter or the Feature Editor.
+  """The step that trains the encoder E, the Inverter or the Feature Editor.
 
   Attributes:
     forward: (params, model_state, frozen, images, step, rng, train) ->
-      (Outputs, model_state); images are (n, h, w, 3) in [-1, 1].
-    objective: losses.
-    optimizer: of the trained network.
-    discriminator: None trains without.
-    disc_optimizer: of the discriminator.
-    adversarial_start: step from which the discriminator takes part.
-    r1_gamma: weight of R1, applied every R1_EVERY steps.
-    accumulate: micro-batches per step; gradients are averaged over them.
-    remat: recomputes activations in the backward pass to save memory.
+      (Outputs, new model_state); images are (n, h, w, 3) in [-1, 1].  With
+      `train` False it must run the network as it is deployed.
+    objective: losses of the trained network.
+    optimizer: optimiser of the trained network.
+    discriminator: discriminator of images or latents; None trains without the
+      adversarial loss.
+    disc_optimizer: optimiser of the discriminator.
+    adversarial_start: first step, counted from 0, with the adversarial loss and
+      the discriminator's update.
+    r1_gamma: weight of R1, applied every `losses.R1_EVERY` steps; 0 leaves it
+      out.
+    accumulate: number of micro-batches per step; gradients are averaged over
+      them.
+    remat: recompute activations in the backward pass to save memory.
   """
 
   forward: Forward
@@ -166,7 +105,13 @@ class EncoderTrainer:
   remat: bool = False
 
   def init(self, params: Any, model_state: Any, disc_params: Any) -> TrainState:
-    """The state at step 0."""
+    """Builds the training state at step 0.
+
+    Args:
+      params: initial parameters of the trained network.
+      model_state: its other variables.
+      disc_params: parameters of the discriminator; None without one.
+    """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -177,9 +122,11 @@ class EncoderTrainer:
     )
 
   def variant(self, step: int) -> EncoderVariant:
-    """What step number `step`, counted from 0, does."""
+    """Returns the variant of step number `step`, counted from 0."""
     plays = self.discriminator is not None and step >= self.adversarial_start
-    return EncoderVariant(plays, plays and step % losses.R1_EVERY == 0)
+    return EncoderVariant(
+        plays, plays and self.r1_gamma > 0 and step % losses.R1_EVERY == 0
+    )
 
   def step(
       self,
@@ -189,7 +136,7 @@ class EncoderTrainer:
       batch: Batch,
       rng: jax.Array,
   ) -> tuple[TrainState, Metrics]:
-    """One optimiser step, see `training.stages.stage.Stage`."""
+    """Runs one step; see `training.stage.Stage` for the arguments."""
     rng = jax.random.fold_in(rng, state.step)
     images = layers.to_float(batch.image)
     model_state, results = self._accumulated(
@@ -207,7 +154,19 @@ class EncoderTrainer:
       disc_grads: Any,
       model_state: Any,
   ) -> TrainState:
-    """The state after averaged gradients, see `gradients`."""
+    """Applies gradients that are already averaged over all devices.
+
+    Args:
+      variant: parts of the step that run.
+      state: state before the step.
+      grads: gradients of the trained network, see `gradients`.
+      disc_grads: gradients of the discriminator; ignored if the variant is not
+        adversarial.
+      model_state: new model state.
+
+    Returns:
+      The state after the step.
+    """
     updates, opt_state = self.optimizer.update(
         grads, state.opt_state, state.params
     )
@@ -230,7 +189,10 @@ class EncoderTrainer:
   def _accumulated(
       self, variant: EncoderVariant, state: TrainState, frozen, images, rng
   ) -> tuple[Any, tuple[Any, Any, Metrics]]:
-    """`gradients` averaged over micro-batches; batch statistics move on."""
+    """Averages `gradients` over the micro-batches.
+
+    Running batch statistics are updated by one micro-batch after another.
+    """
     n, count = images.shape[0], self.accumulate
 
     def one(model_state, inputs):
@@ -244,7 +206,7 @@ class EncoderTrainer:
       )
       return model_state, (grads, disc_grads, metrics)
 
-    if count == 1:  # a loop is slow on CPUs, like a branch: see EncoderVariant
+    if count == 1:  # like branches, loops are slow on CPUs: see EncoderVariant
       return one(state.model_state, (images, 0))
     images = images.reshape(count, n // count, *images.shape[1:])
     model_state, results = lax.scan(
@@ -260,18 +222,19 @@ class EncoderTrainer:
       images: jax.Array,
       rng: jax.Array,
   ) -> tuple[Any, Any, Any, Metrics]:
-    """Gradients of both losses from one forward pass, not yet averaged.
+    """Computes both networks' gradients from one forward pass.
 
     Args:
-      variant: what takes part.
-      state: parameters and step.
-      frozen: other networks.
+      variant: parts of the step that run.
+      state: training state.
+      frozen: variables of the networks that are not trained.
       images: (n, h, w, 3) in [-1, 1].
-      rng: of this batch.
+      rng: random key of this micro-batch.
 
     Returns:
-      Gradients of the trained network and of the discriminator (None where it
-      rests), the new model state, metrics.
+      Gradients of the trained network; gradients of the discriminator (None if
+      the variant is not adversarial); the new model state; metrics.  Nothing is
+      averaged over devices yet.
     """
 
     def encoder_loss(params):
@@ -300,7 +263,8 @@ class EncoderTrainer:
     metrics["loss/total"] = total
     disc_grads = None
     if variant.adversarial:
-      disc_grads, disc_values = self._judging(state, *detached, variant)
+      fakes, reals = detached
+      disc_grads, disc_values = self._judging(state, fakes, reals, variant)
       metrics |= disc_values
     return grads, disc_grads, model_state, metrics
 
@@ -308,10 +272,13 @@ class EncoderTrainer:
     return jax.checkpoint(function) if self.remat else function
 
   def _judge(self, params: Any, x: jax.Array, parts: int = 1) -> jax.Array:
-    return self.discriminator.apply({"params": params}, x, parts)
+    """The discriminator's logits of x, which holds `parts` sets."""
+    assert self.discriminator is not None
+    logits = self.discriminator.apply({"params": params}, x, parts)
+    return cast(jax.Array, logits)
 
   def _fooling(self, state: TrainState, out: Outputs) -> jax.Array:
-    """The encoder's adversarial loss: ()."""
+    """The adversarial loss () of the trained network."""
     parts = out.judged.shape[0] // out.reals.shape[0]
 
     @self._checkpoint
@@ -320,8 +287,14 @@ class EncoderTrainer:
 
     return jnp.mean(losses.adversarial(logits(out.judged)))
 
-  def _judging(self, state, fakes, reals, variant) -> tuple[Any, Metrics]:
-    """The discriminator's gradients and losses."""
+  def _judging(
+      self,
+      state: TrainState,
+      fakes: jax.Array,
+      reals: jax.Array,
+      variant: EncoderVariant,
+  ) -> tuple[Any, Metrics]:
+    """Gradients and losses of the discriminator."""
     parts = fakes.shape[0] // reals.shape[0]
 
     def disc_loss(params):
@@ -341,10 +314,18 @@ class EncoderTrainer:
   def evaluate(
       self, state: TrainState, frozen: Frozen, batch: Batch
   ) -> tuple[Outputs, Metrics]:
-    """The pictures and losses in inference mode: {name: (m,)}.
+    """Runs the network as it is deployed and compares the images.
 
-    What is random, such as the direction, follows from the pictures of all
-    devices: it differs between batches and is the same at every step.
+    Random choices, such as the direction of phase 2, depend only on the images
+    of all devices: they differ between batches and are the same at every step.
+
+    Args:
+      state: training state.
+      frozen: variables of the networks that are not trained.
+      batch: n images.
+
+    Returns:
+      The outputs, and {loss name: (m,)} of `Objective.compare`.
     """
     content = jnp.sum(batch.image, dtype=jnp.uint32)
     content = lax.psum(content, devices.AXIS)

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic, checkpoints, runs, weights
-from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.state import Frozen
 
 _PACKAGES = (

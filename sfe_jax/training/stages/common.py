@@ -1,12 +1,15 @@
-"""What E and both phases share: losses, optimisers, validation, grids."""
+"""What the stages e4e, phase 1 and phase 2 share: trainer, scores, grids."""
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
+from absl import logging
 from ml_collections import ConfigDict
 
 from sfe_jax import pipeline
@@ -17,38 +20,85 @@ from sfe_jax.measures import msssim
 from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.training import optim
-from sfe_jax.training.stages.networks import Networks
-from sfe_jax.training.stages.stage import Stage
+from sfe_jax.training.objective import Objective
+from sfe_jax.training.stage import Stage
+from sfe_jax.training.stages.networks import InitialNetworks
 from sfe_jax.training.state import Frozen, Metrics, TrainState
-from sfe_jax.training.step import EncoderTrainer, Forward, Objective
+from sfe_jax.training.step import EncoderTrainer, Forward
+
+_FROZEN = ("generator", "e4e", "inverter")
 
 
 def stage(
     config: ConfigDict,
-    found: Networks,
+    found: InitialNetworks,
     forward: Forward,
     name: str,
     variables: Any,
-    columns: Sequence[str],
+    columns: tuple[str, ...],
     directions: Any = None,
 ) -> Stage:
-  """A stage that trains network `name`.
+  """Builds a stage that trains network `name` with an `EncoderTrainer`.
 
   Args:
     config: sections loss, optimizer and compute are read here.
-    found: the networks around it.
-    forward: makes pictures, sets of n one after another.
-    name: of the trained network.
+    found: networks at the start of the run.
+    forward: makes sets of n images, one after another.
+    name: name of the trained network.
     variables: its initial variables.
-    columns: titles of the sets of pictures.
-    directions: the set D, in phase 2.
+    columns: titles of the sets of images, for grids.
+    directions: the training directions of phase 2.
 
   Raises:
     UserError: a batch cannot be split as the config says.
   """
-  loss, compute = config.loss, config.compute
   _check_batch(config, found.discriminator)
-  trainer = EncoderTrainer(
+  rate = _learning_rate(config)
+  trainer = _trainer(config, found, forward, rate)
+  _announce_validation_loss(trainer.objective)
+  # On the host: on the first device they would lie beside the loop's copies.
+  given = jax.device_get(found.variables)
+  disc_params = None
+  if found.discriminator is not None:
+    disc_params = given["discriminator"]["params"]
+  model_state = dict(variables)
+  params = model_state.pop("params")
+  modules = {k: m for k, m in vars(found.models).items() if m is not None}
+  trained = {name: modules.pop(name)}
+  if isinstance(found.discriminator, Discriminator):  # not the latents' one
+    trained["discriminator"] = found.discriminator
+  evaluation = _Evaluation(trainer, columns)
+  return Stage(
+      trained=trained,
+      given={
+          key: (module, given[key])
+          for key, module in modules.items()
+          if key in given
+      },
+      state=jax.device_get(trainer.init(params, model_state, disc_params)),
+      frozen=_frozen(config, given, directions),
+      variant=trainer.variant,
+      learning_rate=functools.partial(optim.rate_at, rate),
+      step=trainer.step,
+      validate=evaluation.validate,
+      grid=evaluation.grid,
+  )
+
+
+def _learning_rate(config: ConfigDict) -> optax.ScalarOrSchedule:
+  """Learning rate of the trained network."""
+  settings = config.optimizer
+  return optim.annealed(settings.learning_rate, config.steps, settings.anneal)
+
+
+def _trainer(
+    config: ConfigDict,
+    found: InitialNetworks,
+    forward: Forward,
+    rate: optax.ScalarOrSchedule,
+) -> EncoderTrainer:
+  loss, compute = config.loss, config.compute
+  return EncoderTrainer(
       forward=forward,
       objective=Objective(
           l2=loss.l2,
@@ -60,13 +110,7 @@ def stage(
           lpips_net=found.lpips,
           identity_net=found.identity,
       ),
-      optimizer=optim.ranger(
-          optim.annealed(
-              config.optimizer.learning_rate,
-              config.steps,
-              config.optimizer.anneal,
-          )
-      ),
+      optimizer=optim.ranger(rate),
       discriminator=found.discriminator,
       disc_optimizer=optim.adam(config.optimizer.disc_learning_rate),
       adversarial_start=loss.adversarial_start,
@@ -74,64 +118,78 @@ def stage(
       accumulate=compute.accumulate,
       remat=compute.remat,
   )
-  # On the host: the first device would hold them beside the loop's copies.
-  given = jax.device_get(found.variables)
-  frozen = {
-      name: given[name]
-      for name in ("generator", "e4e", "inverter")
-      if name in given
-  }
+
+
+def _announce_validation_loss(objective: Objective) -> None:
+  """Logs which terms validation/loss holds, since loss/total holds more."""
+  terms = [f"{objective.l2:g} l2"]
+  if objective.lpips_net is not None and objective.lpips:
+    terms.append(f"{objective.lpips:g} lpips")
+  if objective.identity_net is not None and objective.identity:
+    terms.append(f"{objective.identity:g} identity")
+  logging.info(
+      "validation/loss is %s; unlike loss/total it leaves out the regulariser"
+      " and the adversarial loss",
+      " + ".join(terms),
+  )
+
+
+def _frozen(
+    config: ConfigDict, given: dict[str, Any], directions: Any
+) -> Frozen:
+  """The argument of the step that training does not change."""
+  frozen = {name: given[name] for name in _FROZEN if name in given}
   for role in ("perceptual", "identity"):
-    if loss[f"{role}_network"] in given:
-      frozen[role] = given[loss[f"{role}_network"]]
+    network = config.loss[f"{role}_network"]
+    if network in given:
+      frozen[role] = given[network]
   if directions is not None:
     frozen["directions"] = directions
-  disc_params = None
-  if found.discriminator is not None:
-    disc_params = given["discriminator"]["params"]
-  variables = dict(variables)
-  params = variables.pop("params")
+  return frozen
 
-  def validate(state: TrainState, frozen: Frozen, batch: Batch) -> Metrics:
-    out, values = trainer.evaluate(state, frozen, batch)
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+  """Scores and grids of held-out images.
+
+  Attributes:
+    trainer: runs the network as it is deployed.
+    columns: titles of the sets of images that it makes.
+  """
+
+  trainer: EncoderTrainer
+  columns: tuple[str, ...]
+
+  def validate(
+      self, state: TrainState, frozen: Frozen, batch: Batch
+  ) -> Metrics:
+    """Scores of each image: {name: (n,)}.
+
+    The comparison losses and "ms_ssim" are those of the first set of images.
+    "loss" is the weighted sum of the comparison losses, averaged over all sets;
+    it has no regulariser and no adversarial loss.
+    """
+    out, values = self.trainer.evaluate(state, frozen, batch)
     n = batch.image.shape[0]
-    total = trainer.objective.total(values)
-    first = {key: value[:n] for key, value in values.items()}
-    metrics = first | {"loss": jnp.mean(total.reshape(-1, n), 0)}
+    total = self.trainer.objective.total(values)
+    metrics = {name: value[:n] for name, value in values.items()}
+    metrics["loss"] = jnp.mean(total.reshape(-1, n), 0)
     if msssim.scales_for(out.fakes.shape[1]):  # not defined below 11 px
       metrics["ms_ssim"] = _ms_ssim(out.fakes[:n], out.targets[:n])
     return metrics
 
   def grid(
-      state: TrainState, frozen: Frozen, batch: Batch
+      self, state: TrainState, frozen: Frozen, batch: Batch
   ) -> dict[str, jax.Array]:
-    out, _ = trainer.evaluate(state, frozen, batch)
+    """The images, every set made of them, and X_E' if there are edited ones."""
+    out, _ = self.trainer.evaluate(state, frozen, batch)
     n = batch.image.shape[0]
     sheets = {"X": layers.to_float(batch.image)}
-    sheets |= {c: out.fakes[i * n : (i + 1) * n]
-               for i, c in enumerate(columns)}
-    if "edited" in columns:
+    for i, title in enumerate(self.columns):
+      sheets[title] = out.fakes[i * n : (i + 1) * n]
+    if "edited" in self.columns:
       sheets["X_E'"] = out.targets[-n:]
     return sheets
-
-  modules = {k: m for k, m in vars(found.models).items() if m is not None}
-  trained = {name: modules.pop(name)}
-  if isinstance(found.discriminator, Discriminator):  # of images, not latents
-    trained["discriminator"] = found.discriminator
-  return Stage(
-      trained=trained,
-      given={
-          key: (module, given[key])
-          for key, module in modules.items()
-          if key in given
-      },
-      state=jax.device_get(trainer.init(params, variables, disc_params)),
-      frozen=frozen,
-      variant=trainer.variant,
-      step=trainer.step,
-      validate=validate,
-      grid=grid,
-  )
 
 
 def _check_batch(config: ConfigDict, disc: nn.Module | None) -> None:
@@ -148,26 +206,31 @@ def _check_batch(config: ConfigDict, disc: nn.Module | None) -> None:
   if not isinstance(disc, Discriminator):
     return
   group = disc.mbstd_group
-  # Phase 1 judges two sets.  One image has no group: its statistic is zero,
-  # by which reals alone would give themselves away.
+  # Phase 1 judges two sets of fakes but one of reals.  A single image has no
+  # group: its statistic is zero, which would tell reals from fakes.
   uneven = any(n % min(group, n) for n in (micro, 2 * micro))
   if uneven or micro < min(2, group):
     raise UserError(
-        f"the discriminator compares images in groups of {group}, for which"
-        f" micro-batches of {micro} will not do; choose data.batch_size"
+        f"the discriminator compares images in groups of {group}, which"
+        f" micro-batches of {micro} cannot form; choose data.batch_size"
         f" ({batch}) / compute.accumulate ({parts}) as 2 or a multiple of"
-        f" {group}, or loss.adversarial=0"
+        f" {group}, or set loss.adversarial=0"
     )
 
 
 def decoder(models: Models, remat: bool) -> Callable[..., jax.Array]:
-  """`pipeline.decode` of `models`; `remat` recomputes its activations."""
+  """Returns `pipeline.decode` of `models`.
+
+  Args:
+    models: networks.
+    remat: recompute its activations in the backward pass to save memory.
+  """
   decode = functools.partial(pipeline.decode, models)
   return jax.checkpoint(decode) if remat else decode
 
 
 def _ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:
-  """MS-SSIM of images in [-1, 1] with as many scales as their size allows."""
+  """MS-SSIM (n,) of images in [-1, 1], with as many scales as fit."""
   scales = msssim.scales_for(a.shape[1])
 
   def unit(x):

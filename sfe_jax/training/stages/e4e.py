@@ -1,7 +1,7 @@
-"""Trains E, the encoder of images to w+ (e4e, Tov et al. 2021)."""
+"""Trains the encoder E of images to w+ (e4e, Tov et al. 2021)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,9 @@ from sfe_jax.models.e4e import E4E
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
+from sfe_jax.training.requirements import Requirement
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.stages import common, networks
-from sfe_jax.training.stages.stage import Stage
 from sfe_jax.training.state import Frozen
 from sfe_jax.training.step import Outputs
 
@@ -27,13 +28,13 @@ from sfe_jax.training.step import Outputs
 def active_rows(
     w_plus: jax.Array, step: jax.Array, start: int, every: int
 ) -> jax.Array:
-  """w+ with rows equal to the first until their turn (progressive training).
+  """Progressive training: rows of w+ equal the first row until their turn.
 
   Args:
     w_plus: (n, styles, w_dim).
-    step: () steps done.
-    start: step from which the second row is itself.
-    every: steps from one row's turn to the next one's.
+    step: () number of steps done.
+    start: step from which the second row has its own value.
+    every: number of steps from one row's turn to the next row's.
 
   Returns:
     (n, styles, w_dim).
@@ -46,15 +47,18 @@ def active_rows(
 def recall(
     pool: jax.Array, codes: jax.Array, rng: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Past codes in place of half of the new ones, which they leave the pool to.
+  """Image-pool trick for latents, as in the official e4e code.
+
+  With probability 1/2 a new latent enters the pool, and the latent that it
+  evicts is shown to the discriminator instead.
 
   Args:
-    pool: (size, styles, w_dim).
-    codes: (n, styles, w_dim).
-    rng: which codes take part, and whose places they take.
+    pool: (size, styles, w_dim), past latents.
+    codes: (n, styles, w_dim), new latents.
+    rng: random key.
 
   Returns:
-    (n, styles, w_dim), next pool.
+    Latents (n, styles, w_dim) to show, and the next pool.
   """
   for_part, for_place = jax.random.split(rng)
   n = codes.shape[0]
@@ -73,14 +77,14 @@ def recall(
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-  """Images -> G(E(X)), and rows of w+ against mapped z.
+  """Makes G(E(X)); rows of w+ are judged against mapped z.
 
   Attributes:
-    generator: G.
-    e4e: E.
-    row_start: see `active_rows`.
-    row_every: likewise.
-    remat: recomputes the generator's activations.
+    generator: the generator G.
+    e4e: the encoder E.
+    row_start: argument `start` of `active_rows`.
+    row_every: argument `every` of `active_rows`.
+    remat: recompute the generator's activations in the backward pass.
   """
 
   generator: Generator
@@ -99,14 +103,18 @@ class Forward:
       rng: jax.Array,
       train: bool,
   ) -> tuple[Outputs, Any]:
-    """See `EncoderTrainer.forward`."""
+    """See `EncoderTrainer.forward`.
+
+    With `train` False all rows of w+ are active, as in the deployed encoder.
+    """
     w_plus, updates = self.e4e.apply(
         {"params": params, **model_state},
         layers.resize_bilinear(images, self.e4e.input_size),
         train,
         mutable=["batch_stats"] if train else [],
     )
-    w_plus = active_rows(w_plus, step, self.row_start, self.row_every)
+    if train:
+      w_plus = active_rows(w_plus, step, self.row_start, self.row_every)
 
     def synthesize(w_plus):
       return self.generator.apply(
@@ -115,27 +123,53 @@ class Forward:
 
     fakes = (jax.checkpoint(synthesize) if self.remat else synthesize)(w_plus)
     for_z, for_pool = jax.random.split(rng)
-    n, *shape = w_plus.shape
-    z = jax.vmap(lambda key: jax.random.normal(key, shape))(
-        devices.example_keys(for_z, n)
-    )
-    # Every device remembers the codes of all.
-    codes = lax.stop_gradient(w_plus)
-    codes = lax.all_gather(codes, devices.AXIS, tiled=True)
-    shown, pool = recall(model_state["pool"]["codes"], codes, for_pool)
-    first = lax.axis_index(devices.AXIS) * n
-    shown = lax.dynamic_slice_in_dim(shown, first, n)
+    pool = model_state["pool"]["codes"]
+    shown, pool = _share_of_recall(pool, w_plus, for_pool)
     out = Outputs(
         fakes=fakes,
         targets=images,
         judged=_rows(w_plus),
-        reals=self.generator.apply(
-            frozen["generator"], _rows(z), method="mapping"
-        ),
+        reals=self._mapped(frozen, w_plus.shape, for_z),
         regulariser=losses.row_distance(w_plus),
         shown=_rows(shown),
     )
     return out, {**model_state, **updates, "pool": {"codes": pool}}
+
+  def _mapped(
+      self, frozen: Frozen, shape: tuple[int, ...], rng: jax.Array
+  ) -> jax.Array:
+    """Mapped random z, as many rows as w+ of a shape (n, styles, w_dim)."""
+    n, *rest = shape
+    z = jax.vmap(lambda key: jax.random.normal(key, rest))(
+        devices.example_keys(rng, n)
+    )
+    mapped = self.generator.apply(
+        frozen["generator"], _rows(z), method="mapping"
+    )
+    return cast(jax.Array, mapped)
+
+
+def _share_of_recall(
+    pool: jax.Array, w_plus: jax.Array, rng: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Runs `recall` on the latents of all devices.
+
+  Every device computes the same pool.
+
+  Args:
+    pool: (size, styles, w_dim), past latents.
+    w_plus: (n, styles, w_dim), new latents of this device.
+    rng: random key, the same on all devices.
+
+  Returns:
+    Latents (n, styles, w_dim) to show on this device, and the next pool.
+  """
+  n = w_plus.shape[0]
+  codes = lax.stop_gradient(w_plus)
+  codes = lax.all_gather(codes, devices.AXIS, tiled=True)
+  shown, pool = recall(pool, codes, rng)
+  first = lax.axis_index(devices.AXIS) * n
+  return lax.dynamic_slice_in_dim(shown, first, n), pool
 
 
 def _rows(w_plus: jax.Array) -> jax.Array:
@@ -143,16 +177,28 @@ def _rows(w_plus: jax.Array) -> jax.Array:
   return w_plus.reshape(-1, w_plus.shape[-1])
 
 
+def check(config: ConfigDict) -> None:
+  """Raises UserError if the config contradicts itself."""
+  networks.check(config)
+  for name in ("row_every", "pool"):
+    if config.latent[name] < 1:
+      raise UserError(
+          f"latent.{name} must be 1 or more, got {config.latent[name]}"
+      )
+
+
+def requirements(config: ConfigDict) -> list[Requirement]:
+  """Looks for the networks that the stage reads."""
+  return networks.requirements(config)
+
+
 def build(config: ConfigDict) -> Stage:
-  """The stage of a config such as configs/toy_e4e.py.
+  """Builds the stage of a config such as configs/toy_e4e.py.
 
   Raises:
     UserError: a network is missing, or sizes do not fit.
   """
   latent = config.latent
-  for name in ("row_every", "pool"):
-    if latent[name] < 1:
-      raise UserError(f"latent.{name} must be 1 or more, got {latent[name]}")
   found = networks.load_given(config)
   generator = found.models.generator
   e4e = networks.architecture(config, generator).e4e(
@@ -161,8 +207,9 @@ def build(config: ConfigDict) -> Stage:
   every_row = latent.row_start + (generator.styles - 2) * latent.row_every
   if config.steps <= every_row:
     logging.warning(
-        "all rows of w+ take part from step %d on, which steps %d does not"
-        " reach: the last ones stay untrained",
+        "all rows of w+ are trained from step %d on, which a run of %d steps"
+        " does not reach: the last rows stay untrained; lower latent.row_start"
+        " or latent.row_every, or raise steps",
         every_row, config.steps,
     )
   for_e, for_d = jax.random.split(networks.key(config.seed))

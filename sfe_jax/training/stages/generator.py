@@ -1,5 +1,8 @@
-"""Trains StyleGAN2 on a set of pictures, see `gan`."""
+"""Trains StyleGAN2 on a set of pictures, see `training.gan`."""
 
+import dataclasses
+import functools
+from typing import cast
 
 import jax
 from ml_collections import ConfigDict
@@ -11,17 +14,34 @@ from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
-from sfe_jax.training import gan
+from sfe_jax.training import gan, optim
+from sfe_jax.training.requirements import Requirement
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.stages import networks
-from sfe_jax.training.stages.stage import Stage
 from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 
+def check(config: ConfigDict) -> None:
+  """Raises UserError if the config contradicts itself."""
+  networks.compute_dtype(config)
+  networks.levels(config.data.resolution)
+  if config.augment.target and config.augment.images < 1:
+    raise UserError(
+        f"augment.images must be 1 or more, got {config.augment.images}"
+    )
+
+
+def requirements(config: ConfigDict) -> list[Requirement]:
+  """Returns nothing: the stage needs pictures alone."""
+  del config
+  return []
+
+
 def build(config: ConfigDict) -> Stage:
-  """The stage of a config such as configs/toy_generator.py.
+  """Builds the stage of a config such as configs/toy_generator.py.
 
   Raises:
-    UserError: sizes that StyleGAN2 cannot have.
+    UserError: the batch does not fit the devices or the discriminator.
   """
   generator, discriminator = _modules(config)
   trainer = gan.GanTrainer(
@@ -38,50 +58,67 @@ def build(config: ConfigDict) -> Stage:
   for_g, for_d = jax.random.split(networks.key(config.seed))
   variables = weights.init(generator, for_g)
   disc_params = weights.init(discriminator, for_d)["params"]
-
-  def samples(state: TrainState, n: int, psi: float) -> jax.Array:
-    """Images of latents that are always the same."""
-    keys = devices.example_keys(jax.random.key(0), n)
-    z = jax.vmap(lambda key: jax.random.normal(key, (generator.w_dim,)))(keys)
-    averaged = {"params": state.ema, **state.model_state}
-    return generator.apply(averaged, z, psi)
-
-  def validate(state: TrainState, frozen: Frozen, batch: Batch) -> Metrics:
-    """What D thinks of held-out pictures and of samples."""
-    del frozen
-    reals = layers.to_float(batch.image)
-    fakes = samples(state, reals.shape[0], 1.0)
-    return {
-        "logits/real": trainer.judge(state.disc_params, reals),
-        "logits/fake": trainer.judge(state.disc_params, fakes),
-    }
-
-  def grid(
-      state: TrainState, frozen: Frozen, batch: Batch
-  ) -> dict[str, jax.Array]:
-    """Held-out pictures, and samples in columns named by their psi."""
-    del frozen
-    reals = layers.to_float(batch.image)
-    made = {str(psi): samples(state, len(reals), psi) for psi in (0.7, 1.0)}
-    return {"real": reals} | made
-
+  evaluation = _Evaluation(trainer)
   return Stage(
       trained={"generator": generator, "discriminator": discriminator},
       given={},
       state=jax.device_get(trainer.init(variables, disc_params)),
       frozen={},
       variant=trainer.variant,
+      learning_rate=functools.partial(optim.rate_at, trainer.learning_rate),
       step=trainer.step,
-      validate=validate,
-      grid=grid,
+      validate=evaluation.validate,
+      grid=evaluation.grid,
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+  """Scores and grids of the averaged generator."""
+
+  trainer: gan.GanTrainer
+
+  def _samples(self, state: TrainState, n: int, psi: float) -> jax.Array:
+    """Images (n, h, h, 3) of the averaged generator, always of the same z."""
+    generator = self.trainer.generator
+    keys = devices.example_keys(jax.random.key(0), n)
+    z = jax.vmap(lambda key: jax.random.normal(key, (generator.w_dim,)))(keys)
+    averaged = {"params": state.ema, **state.model_state}
+    return cast(jax.Array, generator.apply(averaged, z, psi))
+
+  def validate(
+      self, state: TrainState, frozen: Frozen, batch: Batch
+  ) -> Metrics:
+    """Logits (n,) of the discriminator: held-out pictures and samples."""
+    del frozen
+    reals = layers.to_float(batch.image)
+    fakes = self._samples(state, reals.shape[0], 1.0)
+    return {
+        "logits/real": self.trainer.judge(state.disc_params, reals),
+        "logits/fake": self.trainer.judge(state.disc_params, fakes),
+    }
+
+  def grid(
+      self, state: TrainState, frozen: Frozen, batch: Batch
+  ) -> dict[str, jax.Array]:
+    """Held-out pictures, and samples with truncation psi 0.7 and 1."""
+    del frozen
+    reals = layers.to_float(batch.image)
+    n = reals.shape[0]
+    made = {str(psi): self._samples(state, n, psi) for psi in (0.7, 1.0)}
+    return {"real": reals} | made
+
+
 def channels(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
-  """Feature widths at 4, 8, ... `resolution`; `width` is the last.
+  """Channels of the features at 4, 8, ..., `resolution` px.
+
+  Args:
+    resolution: of the images, a power of two of at least 8.
+    width: channels at `resolution`; every half of it has twice as many.
+    max_width: largest number of channels.
 
   Raises:
-    UserError: the resolution is no power of two from 8 on.
+    UserError: the resolution is not allowed.
   """
   blocks = networks.levels(resolution)
   return tuple(
@@ -90,6 +127,7 @@ def channels(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
 
 
 def _modules(config: ConfigDict) -> tuple[Generator, Discriminator]:
+  """The networks; raises UserError if the batch does not fit."""
   model, resolution = config.model, config.data.resolution
   sizes = {
       "resolution": resolution,
@@ -103,13 +141,9 @@ def _modules(config: ConfigDict) -> tuple[Generator, Discriminator]:
   batch, count = config.data.batch_size, jax.device_count()
   if config.loss.path and batch % (2 * count):
     raise UserError(
-        "the path-length regulariser takes half of each device's pictures:"
+        "the path-length regulariser uses half of each device's pictures:"
         f" data.batch_size must be a multiple of {2 * count}, got {batch}; or"
-        " give loss.path=0"
-    )
-  if config.augment.target and config.augment.images < 1:
-    raise UserError(
-        f"augment.images must be 1 or more, got {config.augment.images}"
+        " set loss.path=0"
     )
   group = min(discriminator.mbstd_group, batch)
   if batch % group:

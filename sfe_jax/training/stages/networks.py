@@ -1,4 +1,4 @@
-"""The networks that a training run starts from."""
+"""Loads the networks that a training run starts from."""
 
 import dataclasses
 from typing import Any
@@ -20,10 +20,10 @@ from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.resnet import ResNet50
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import runs as trained_run
-from sfe_jax.storage import weights
+from sfe_jax.storage import runs, weights
+from sfe_jax.training.requirements import Requirement, network
 
-# Sizes of the perceptual networks when they are random (:smoke configs).
+# Width of the loss networks if they are random (:smoke configs).
 _TINY_WIDTH = 8
 _DTYPES = ("float32", "bfloat16")
 PERCEPTUAL = ("lpips_vgg", "perception")
@@ -31,54 +31,32 @@ IDENTITIES = ("arcface", "moco", "perception", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
-  """Modules and their variables before training.
+class InitialNetworks:
+  """Modules and variables at the start of a run.
 
   Attributes:
     models: the editing networks, built for training over devices.
-    discriminator: of images or of latents, None where adversarial loss is
-      off.
-    lpips: perceptual network, None where its loss is off.
-    identity: identity network, None where its loss is off.
-    variables: by network name; without what is trained from scratch.
+    discriminator: discriminator of images or of latents; None without
+      adversarial loss.
+    lpips: network of the perceptual distance; None without that loss.
+    identity: network of the identity loss; None without that loss.
+    variables: {network name: Flax variables} of all networks but those that
+      are trained from scratch.
   """
 
   models: Models
   discriminator: Discriminator | LatentDiscriminator | None
-  lpips: nn.Module | None
-  identity: nn.Module | None
+  lpips: LPIPS | Perception | None
+  identity: ArcFace | ResNet50 | Perception | None
   variables: dict[str, Any]
 
 
-def load(config: ConfigDict, *names: str) -> Networks:
-  """Reads, or for smoke tests draws, the networks a phase needs.
+def check(config: ConfigDict) -> None:
+  """Raises UserError if sections loss, compute and data contradict each other.
 
-  Args:
-    config: of the phase.
-    *names: networks beside the generator, the discriminator and the losses'.
-
-  Raises:
-    UserError: a network is missing, or sizes do not fit the config.
+  Looks at no file and at no device.
   """
-  names += ("discriminator",) * bool(config.loss.adversarial)
-  found = load_given(config, *names)
-  given = found.models
-  sizes = architecture(config, given.generator)
-  models = sizes.build(compute_dtype(config), AXIS)
-  models = dataclasses.replace(
-      models, generator=given.generator, e4e=given.e4e
-  )
-  models.check()
-  return dataclasses.replace(found, models=models)
-
-
-def load_given(config: ConfigDict, *names: str) -> Networks:
-  """The generator, the networks of the losses, and others by name.
-
-  Raises:
-    UserError: a network is missing, or sizes do not fit the config.
-  """
-  dtype = compute_dtype(config)
+  compute_dtype(config)
   loss = config.loss
   for name, known in (
       ("perceptual_network", PERCEPTUAL), ("identity_network", IDENTITIES)
@@ -95,17 +73,75 @@ def load_given(config: ConfigDict, *names: str) -> Networks:
     )
   if loss.identity_network == "arcface" and loss.identity and size != 256:
     raise UserError(
-        "loss.identity_network arcface sees faces of 256 px, losses are"
-        f" computed at {size}; take loss.size 256 and data.resolution of at"
-        " least that, or loss.identity_network moco, perception or none"
+        "loss.identity_network arcface needs faces of 256 px, but the losses"
+        f" are computed at {size} px; use loss.size 256 with data.resolution"
+        " 256 or larger, or loss.identity_network moco, perception or none"
     )
+
+
+def required(config: ConfigDict, *names: str) -> list[str]:
+  """Names of all networks that are read from `init.weights`.
+
+  Args:
+    config: config of the stage.
+    *names: networks besides the generator and the loss networks.
+  """
+  loss = config.loss
   wanted = ["generator", *names]
-  wanted += [loss.perceptual_network] * bool(loss.lpips)
-  has_identity = loss.identity and loss.identity_network != "none"
-  wanted += [loss.identity_network] * bool(has_identity)
+  if loss.lpips:
+    wanted.append(loss.perceptual_network)
+  if loss.identity and loss.identity_network != "none":
+    wanted.append(loss.identity_network)
+  return list(dict.fromkeys(wanted))
+
+
+def requirements(config: ConfigDict, *names: str) -> list[Requirement]:
+  """Looks for the networks that `load_given` reads, see `required`."""
+  if config.init.random:
+    return []
+  return [
+      network(config.init.weights, name, config.data.resolution)
+      for name in required(config, *names)
+  ]
+
+
+def load(config: ConfigDict, *names: str) -> InitialNetworks:
+  """Loads the networks of phase 1 or phase 2, and builds the trained ones.
+
+  Args:
+    config: config of the phase.
+    *names: networks besides the generator and the loss networks.
+
+  Raises:
+    UserError: a network is missing, or sizes do not fit the config.
+  """
+  found = load_given(config, *names)
+  given = found.models
+  sizes = architecture(config, given.generator)
+  models = sizes.build(compute_dtype(config), AXIS)
+  models = dataclasses.replace(
+      models, generator=given.generator, e4e=given.e4e
+  )
+  models.check()
+  return dataclasses.replace(found, models=models)
+
+
+def load_given(config: ConfigDict, *names: str) -> InitialNetworks:
+  """Loads the generator, the loss networks, and others by name.
+
+  With `init.random` it draws them instead, for smoke tests.
+
+  Raises:
+    UserError: a network is missing, or sizes do not fit the config.
+  """
+  dtype, loss = compute_dtype(config), config.loss
   source = _random if config.init.random else _read
-  found = {name: source(config, name, dtype) for name in dict.fromkeys(wanted)}
-  modules = {name: module for name, (module, _) in found.items()}
+  found = {
+      name: source(config, name, dtype) for name in required(config, *names)
+  }
+  modules: dict[str, Any] = {
+      name: module for name, (module, _) in found.items()
+  }
   variables = {name: variables for name, (_, variables) in found.items()}
   generator = modules["generator"]
   if generator.resolution != config.data.resolution:
@@ -113,7 +149,7 @@ def load_given(config: ConfigDict, *names: str) -> Networks:
         f"data.resolution is {config.data.resolution}, the generator makes"
         f" {generator.resolution} px images"
     )
-  return Networks(
+  return InitialNetworks(
       Models(generator, None, None, modules.get("e4e")),
       modules.get("discriminator"),
       modules.get(loss.perceptual_network),
@@ -123,23 +159,24 @@ def load_given(config: ConfigDict, *names: str) -> Networks:
 
 
 def levels(resolution: int) -> int:
-  """How many sizes there are from 4 px to `resolution`, each twice the last.
+  """Number of feature resolutions from 4 px to `resolution`, doubling.
 
   Raises:
-    UserError: the resolution is no power of two from 8 on.
+    UserError: the resolution is not a power of two, or smaller than 8.
   """
   if resolution < 8 or resolution & (resolution - 1):
     raise UserError(
-        f"data.resolution must be a power of two from 8 on, got {resolution}"
+        "data.resolution must be a power of two of at least 8, got"
+        f" {resolution}"
     )
   return resolution.bit_length() - 2
 
 
 def compute_dtype(config: ConfigDict) -> Any:
-  """Of activations.
+  """Data type of the activations.
 
   Raises:
-    UserError: compute.dtype is none that networks run in.
+    UserError: compute.dtype is unknown.
   """
   if config.compute.dtype not in _DTYPES:
     raise UserError(
@@ -152,8 +189,13 @@ def compute_dtype(config: ConfigDict) -> Any:
 def architecture(
     config: ConfigDict, generator: Generator | None = None
 ) -> Architecture:
-  """Sizes in the config's section model; those of a generator at hand."""
-  sizes = {key: value for key, value in config.model.items()}
+  """Sizes from the config's section `model`.
+
+  Args:
+    config: config of the stage.
+    generator: if given, its sizes replace those of the config.
+  """
+  sizes = dict(config.model.items())
   if generator is not None:
     sizes |= {
         "resolution": generator.resolution,
@@ -164,12 +206,16 @@ def architecture(
   return Architecture(**sizes)
 
 
-def _read(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
-  fields = {"dtype": dtype}
+def fields(name: str, dtype: Any) -> dict[str, Any]:
+  """Fields of a network's module that depend on the run, not on its sizes."""
   if name == "discriminator":
-    fields["axis_name"] = AXIS
+    return {"dtype": dtype, "axis_name": AXIS}
+  return {"dtype": dtype}
+
+
+def _read(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
   folder = weights.locate(config.init.weights) / name
-  return weights.read(folder, **fields)
+  return weights.read(folder, **fields(name, dtype))
 
 
 def _random(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
@@ -197,24 +243,32 @@ def _random(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
 
 
 def key(seed: int) -> jax.Array:
-  """A key for initial values; threefry's take 3 times longer to compile."""
+  """Random key for initial values.
+
+  It uses "rbg" because threefry keys take three times as long to compile.
+  """
   return jax.random.key(seed, impl="rbg")
 
 
-def new_inverter(config: ConfigDict, networks: Networks, rng: jax.Array) -> Any:
-  """Initial Inverter: ArcFace's trunk where at hand, the generator's w_avg."""
-  inverter = networks.models.inverter
+def new_inverter(
+    config: ConfigDict, found: InitialNetworks, rng: jax.Array
+) -> Any:
+  """Initial variables of the Inverter.
+
+  Its trunk starts from ArcFace's iresnet50 if `init.backbone` says so, its
+  latents from the generator's w_avg.
+
+  Raises:
+    UserError: the iresnet50 is missing or has other sizes.
+  """
+  inverter = found.models.inverter
+  assert inverter is not None
   variables = jax.device_get(weights.init(inverter, rng))
-  w_avg = networks.variables["generator"]["buffers"]["w_avg"]
+  w_avg = found.variables["generator"]["buffers"]["w_avg"]
   variables["buffers"]["backbone"]["w_avg"] = np.asarray(w_avg)
-  folder = weights.locate(config.init.weights) / "iresnet50"
   if config.init.random or not config.init.backbone:
     return variables
-  if not folder.is_dir():
-    raise UserError(
-        f"{folder}: the Inverter starts from ArcFace's iresnet50 (convert"
-        " iresnet50-7f187506.pth), or from scratch with init.backbone=False"
-    )
+  folder = weights.locate(config.init.weights) / "iresnet50"
   _, backbone = weights.read(folder)
   for collection in ("params", "batch_stats"):
     ours = variables[collection]["backbone"]
@@ -229,18 +283,21 @@ def new_inverter(config: ConfigDict, networks: Networks, rng: jax.Array) -> Any:
   return variables
 
 
-def trained(folder: str, name: str, **fields: Any) -> tuple[nn.Module, Any]:
-  """A trained network, from a weight folder or a workdir's checkpoint.
+def trained(folder: str, name: str, **options: Any) -> tuple[nn.Module, Any]:
+  """Reads a trained network from a weight folder or the workdir of a run.
+
+  Args:
+    folder: weight folder or workdir.
+    name: name of the network.
+    **options: fields of its module, such as dtype.
+
+  Returns:
+    Its module and variables.
 
   Raises:
-    UserError: neither holds it, or it holds another network.
+    UserError: the folder does not hold it, or it is damaged.
   """
   path = weights.locate(folder)
   if (path / name).is_dir():
-    return weights.read(path / name, **fields)
-  if not trained_run.is_run(path):
-    raise UserError(
-        f"{folder} holds no {name}: give a workdir of the stage that trains"
-        " it, or a weight folder made by python -m convert"
-    )
-  return trained_run.read(path, name, **fields)
+    return weights.read(path / name, **options)
+  return runs.read(path, name, **options)

@@ -1,14 +1,16 @@
-"""Trains a small network to perceive pictures of one domain.
+"""Trains a small perception network on pictures of one domain.
 
-It learns to find a picture again after geometry and colours were changed and a
-part was hidden (NT-Xent, Chen et al. 2020: SimCLR), so that its embedding tells
-individuals apart; and the labels of the pictures, where there are any.
+The network learns to recognise a picture after changes of geometry and colour
+and after a part was hidden (NT-Xent loss of SimCLR, Chen et al. 2020), so that
+its embedding tells individuals apart.  It also learns the pictures' labels, if
+there are any.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +26,13 @@ from sfe_jax.models.perception import Perception
 from sfe_jax.storage import labels, weights
 from sfe_jax.storage.labels import BINARY, CATEGORICAL, Column, Schema
 from sfe_jax.training import augment, optim
+from sfe_jax.training.requirements import Requirement
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.stages import networks
-from sfe_jax.training.stages.stage import Stage
 from sfe_jax.training.state import Frozen, Metrics, TrainState
 
-# The first view keeps what labels tell, the second only who is seen.
+# The first view keeps everything that labels describe; the second view keeps
+# the individual alone.
 FIRST = augment.Strength(
     flip=False,
     shift=0.0625,
@@ -49,20 +53,22 @@ SECOND = augment.Strength(
     saturation=0.3,
     hue=0.15,
 )
-_HIDDEN = (0.2, 0.5)  # side of the square that the second view hides
+# Smallest and largest side of the square that the second view hides, as a share
+# of the image's side.
+_HIDDEN = (0.2, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class PerceptionTrainer:
-  """The step; functions are for one device of axis `devices.AXIS`.
+  """The step of the perception network, for one device of `devices.AXIS`.
 
   Attributes:
-    network: what is trained.
-    schema: its labels, empty without.
-    optimizer: of its parameters.
-    temperature: of the contrastive loss.
-    contrastive_weight: of it.
-    labels_weight: of the mean loss of all labels.
+    network: the network to train.
+    schema: columns of the labels; empty for pictures without labels.
+    optimizer: optimiser of the network.
+    temperature: temperature of the contrastive loss.
+    contrastive_weight: weight of the contrastive loss.
+    labels_weight: weight of the mean loss of all labels.
   """
 
   network: Perception
@@ -73,7 +79,7 @@ class PerceptionTrainer:
   labels_weight: float
 
   def init(self, params: Any) -> TrainState:
-    """The state at step 0."""
+    """Builds the training state at step 0."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -91,7 +97,7 @@ class PerceptionTrainer:
       batch: Batch,
       rng: jax.Array,
   ) -> tuple[TrainState, Metrics]:
-    """One optimiser step, see `training.stages.stage.Stage`."""
+    """Runs one step; see `training.stage.Stage` for the arguments."""
     del variant, frozen
     rng = jax.random.fold_in(rng, state.step)
     first, second = views(layers.to_float(batch.image), rng)
@@ -122,40 +128,43 @@ class PerceptionTrainer:
       second: jax.Array,
       label: jax.Array | None,
   ) -> tuple[Metrics, Metrics]:
-    """Losses, and scores for people, of two views of n pictures.
+    """Computes losses and scores of two views of n pictures.
 
     Args:
-      params: of the network.
-      first: (n, h, h, 3), of which the label is true.
-      second: (n, h, h, 3).
-      label: (n, outputs), None without.
+      params: parameters of the network.
+      first: (n, h, h, 3), views that the labels describe.
+      second: (n, h, h, 3), other views of the same pictures.
+      label: (n, outputs), None for pictures without labels.
 
     Returns:
-      {name: (n,)}: "loss", which is the weighted sum of the others; and
-      scores per picture: whether its other view is the nearest of all, and of
-      every label the squared error or whether it is right.
+      Losses {name: (n,)}, where "loss" is the weighted sum of the others; and
+      scores {name: (n,)}: "found", the share of the two views whose nearest
+      neighbour is the other view; and for every label its squared error, or 1
+      if it is right and else 0.
     """
     n = first.shape[0]
-    embeddings, outputs = self.network.apply(
+    made = self.network.apply(
         {"params": params}, jnp.concatenate([first, second])
     )
+    embeddings, outputs = cast(tuple[jax.Array, jax.Array], made)
     contrastive, found = nt_xent(embeddings, self.temperature)
-    losses, scores = {"contrastive": contrastive}, {"found": found}
+    values = {"contrastive": contrastive}
+    scores = {"found": found}
     total = self.contrastive_weight * contrastive
     if label is not None:
-      values = []
+      each = []
       for column, span in labels.spans(self.schema):
         out, want = outputs[:n, span], label[:, span]
-        values.append(label_loss(column, out, want))
+        each.append(label_loss(column, out, want))
         scores |= label_score(column, out, want)
-      losses["labels"] = jnp.mean(jnp.stack(values), 0)
-      total += self.labels_weight * losses["labels"]
-    return losses | {"loss": total}, scores
+      values["labels"] = jnp.mean(jnp.stack(each), 0)
+      total += self.labels_weight * values["labels"]
+    return values | {"loss": total}, scores
 
   def validate(
       self, state: TrainState, frozen: Frozen, batch: Batch
   ) -> Metrics:
-    """Losses and scores of the pictures themselves and a second view."""
+    """Losses and scores {name: (n,)} of the pictures and a second view."""
     del frozen
     images = layers.to_float(batch.image)
     _, second = views(images, jax.random.key(0))
@@ -164,7 +173,15 @@ class PerceptionTrainer:
 
 
 def views(images: jax.Array, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Two random views of (n, h, h, 3) images in [-1, 1], of the same shape."""
+  """Makes two random views of each image.
+
+  Args:
+    images: (n, h, h, 3) in [-1, 1].
+    rng: random key, the same on all devices.
+
+  Returns:
+    Two arrays of the same shape.
+  """
 
   def keys(i):
     return devices.example_keys(jax.random.fold_in(rng, i), images.shape[0])
@@ -175,7 +192,7 @@ def views(images: jax.Array, rng: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _hide(image: jax.Array, key: jax.Array) -> jax.Array:
-  """Greys a random square of (h, h, 3)."""
+  """Sets a random square of an image (h, h, 3) to grey."""
   for_side, for_place = jax.random.split(key)
   size = image.shape[0]
   low, high = _HIDDEN
@@ -189,19 +206,19 @@ def _hide(image: jax.Array, key: jax.Array) -> jax.Array:
 def nt_xent(
     embeddings: jax.Array, temperature: float
 ) -> tuple[jax.Array, jax.Array]:
-  """Normalised temperature-scaled cross entropy of the views of all devices.
+  """Normalised temperature-scaled cross entropy over the views of all devices.
 
-  Every view shall be nearer to the other one of its picture than to any view of
-  any other picture (Chen et al. 2020, equation 1).
+  Every view should be nearer to the other view of its picture than to any view
+  of another picture (Chen et al. 2020, equation 1).
 
   Args:
     embeddings: (2n, d) of this device, unit norm; rows i and i + n are views of
       one picture.
-    temperature: divides similarities.
+    temperature: divisor of the similarities.
 
   Returns:
-    Per picture (n,): the loss, and the share of its views whose nearest is the
-    other one; means of both views.
+    Two arrays (n,), means over the two views of each picture: the loss, and the
+    share of the views whose nearest neighbour is the other view.
   """
   total = embeddings.shape[0]
   every = lax.all_gather(embeddings, devices.AXIS, tiled=True)
@@ -212,11 +229,22 @@ def nt_xent(
   loss = optax.softmax_cross_entropy_with_integer_labels(similar, other)
   found = jnp.argmax(similar, -1) == other
   pairs = jnp.stack([loss, found]).reshape(2, 2, -1)
-  return tuple(jnp.mean(pairs, 1))
+  losses, shares = jnp.mean(pairs, 1)
+  return losses, shares
 
 
 def label_loss(column: Column, out: jax.Array, want: jax.Array) -> jax.Array:
-  """Cross entropy, or squared error of a standardised value: (n,)."""
+  """Loss (n,) of one label.
+
+  Args:
+    column: the label.
+    out: (n, outputs of the label), scores of the network.
+    want: (n, outputs of the label), true values.
+
+  Returns:
+    Cross entropy of a binary label or a category, squared error of a
+    standardised value.
+  """
   if column.kind == BINARY:
     return optax.sigmoid_binary_cross_entropy(out, want)[:, 0]
   if column.kind == CATEGORICAL:
@@ -225,7 +253,11 @@ def label_loss(column: Column, out: jax.Array, want: jax.Array) -> jax.Array:
 
 
 def label_score(column: Column, out: jax.Array, want: jax.Array) -> Metrics:
-  """Whether a binary label or a category is right, or the squared error."""
+  """Score {name: (n,)} of one label, see `label_loss` for the arguments.
+
+  It is "accuracy/LABEL", 1 if a binary label or a category is right and else 0,
+  or "error/LABEL", the squared error of a standardised value.
+  """
   if column.kind == BINARY:
     right = (out > 0)[:, 0] == (want > 0.5)[:, 0]
   elif column.kind == CATEGORICAL:
@@ -238,7 +270,7 @@ def label_score(column: Column, out: jax.Array, want: jax.Array) -> Metrics:
 def grid(
     state: TrainState, frozen: Frozen, batch: Batch
 ) -> dict[str, jax.Array]:
-  """Pictures beside their two views."""
+  """The pictures and two views of each."""
   del state, frozen
   images = layers.to_float(batch.image)
   first, second = views(images, jax.random.key(0))
@@ -246,32 +278,60 @@ def grid(
 
 
 def widths(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
-  """Channels from full size down to 4 px: doubling, at most `max_width`.
+  """Channels from full resolution down to 4 px.
+
+  Args:
+    resolution: of the images, a power of two of at least 8.
+    width: channels at full resolution; every half of it has twice as many.
+    max_width: largest number of channels.
 
   Raises:
-    UserError: the resolution is no power of two from 8 on.
+    UserError: the resolution is not allowed.
   """
   return tuple(
       min(max_width, width << i) for i in range(networks.levels(resolution))
   )
 
 
-def build(config: ConfigDict) -> Stage:
-  """The stage of a config such as configs/toy_perception.py.
-
-  Raises:
-    UserError: no power of two as size, one picture per batch, or unreadable
-      labels.
-  """
-  data, model, loss = config.data, config.model, config.loss
-  if data.batch_size < 2:
+def check(config: ConfigDict) -> None:
+  """Raises UserError if the config contradicts itself."""
+  networks.compute_dtype(config)
+  networks.levels(config.data.resolution)
+  if config.data.batch_size < 2:
     raise UserError(
         "data.batch_size must be 2 or more to tell pictures apart, got"
-        f" {data.batch_size}"
+        f" {config.data.batch_size}"
     )
-  schema = ()
+
+
+def requirements(config: ConfigDict) -> list[Requirement]:
+  """Looks for the file of labels, if the config names one."""
+  if not config.data.labels:
+    return []
+  path = _labels_path(config)
+  problem = ""
+  if not os.path.isfile(path):
+    problem = (
+        "no such file; name one with --config.data.labels, or train without"
+        " labels: --config.data.labels="
+    )
+  return [Requirement("labels", path, problem)]
+
+
+def _labels_path(config: ConfigDict) -> str:
+  return os.path.join(config.data.path, config.data.labels)
+
+
+def build(config: ConfigDict) -> Stage:
+  """Builds the stage of a config such as configs/toy_perception.py.
+
+  Raises:
+    UserError: the labels cannot be read.
+  """
+  data, model, loss = config.data, config.model, config.loss
+  schema: Schema = ()
   if data.labels:
-    schema = labels.read(os.path.join(data.path, data.labels)).schema
+    schema = labels.read(_labels_path(config)).schema
   network = Perception(
       data.resolution,
       widths(data.resolution, model.width, model.max_width),
@@ -294,6 +354,9 @@ def build(config: ConfigDict) -> Stage:
       state=jax.device_get(trainer.init(variables["params"])),
       frozen={},
       variant=lambda step: None,
+      learning_rate=functools.partial(
+          optim.rate_at, config.optimizer.learning_rate
+      ),
       step=trainer.step,
       validate=trainer.validate,
       grid=grid,

@@ -11,8 +11,9 @@ from sfe_jax import pipeline
 from sfe_jax.architecture import Models
 from sfe_jax.errors import UserError
 from sfe_jax.measures import losses
+from sfe_jax.training.requirements import Requirement, network
+from sfe_jax.training.stage import Stage
 from sfe_jax.training.stages import common, networks
-from sfe_jax.training.stages.stage import Stage
 from sfe_jax.training.state import Frozen
 from sfe_jax.training.step import Outputs
 
@@ -21,14 +22,15 @@ REGULARISERS = ("norm", "difference")
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-  """Images -> X^ and X^_w, two sets (equation 4).
+  """Makes X^ and X^_w, two sets of images (equation 4).
 
   Attributes:
-    models: networks.
-    blend_rate: F_k enters the generator with weight min(1, rate * step).
+    models: networks; the Inverter is trained.
+    blend_rate: during training F_k enters the generator with weight
+      min(1, blend_rate * step) and F_w with the rest.
     regulariser: "norm" for the paper's ||F_k||_2, "difference" for the
-      release's mean square of F_k - F_w.
-    remat: recomputes the upper generator's activations.
+      official code's mean square of F_k - F_w.
+    remat: recompute the upper generator's activations in the backward pass.
   """
 
   models: Models
@@ -46,15 +48,20 @@ class Forward:
       rng: jax.Array,
       train: bool,
   ) -> tuple[Outputs, Any]:
-    """See `EncoderTrainer.forward`."""
+    """See `EncoderTrainer.forward`.
+
+    With `train` False the blend is 1, as in the deployed network.
+    """
     del rng  # nothing in this phase is random
     variables = {**frozen, "inverter": {"params": params, **model_state}}
     inverted, updates = pipeline.run_inverter(
         self.models, variables, images, train=train
     )
-    blend = jnp.minimum(1.0, self.blend_rate * step)
     f_k, f_w = inverted.f_k, inverted.f_w
-    blended = ((1.0 - blend) * f_w + blend * f_k).astype(f_w.dtype)
+    blended = f_k.astype(f_w.dtype)
+    if train:
+      blend = jnp.minimum(1.0, self.blend_rate * step)
+      blended = ((1.0 - blend) * f_w + blend * f_k).astype(f_w.dtype)
     decode = common.decoder(self.models, self.remat)
     fakes = decode(
         variables,
@@ -70,18 +77,40 @@ class Forward:
     return out, {**model_state, **updates}
 
 
-def build(config: ConfigDict) -> Stage:
-  """The stage of a config such as configs/ffhq_phase1.py.
-
-  Raises:
-    UserError: a network is missing or the config contradicts itself.
-  """
+def check(config: ConfigDict) -> None:
+  """Raises UserError if the config contradicts itself."""
+  networks.check(config)
   if config.loss.regulariser_form not in REGULARISERS:
     raise UserError(
         f"loss.regulariser_form must be one of {', '.join(REGULARISERS)}, got"
         f" {config.loss.regulariser_form!r}"
     )
-  found = networks.load(config)
+
+
+def _names(config: ConfigDict) -> list[str]:
+  """Networks besides the generator and the loss networks."""
+  return ["discriminator"] if config.loss.adversarial else []
+
+
+def requirements(config: ConfigDict) -> list[Requirement]:
+  """Looks for the networks that the stage reads."""
+  found = networks.requirements(config, *_names(config))
+  if config.init.backbone and not config.init.random:
+    trunk = network(config.init.weights, "iresnet50")
+    if not trunk.found:
+      way_out = "or start from scratch with --config.init.backbone=False"
+      trunk = dataclasses.replace(trunk, problem=f"{trunk.problem}, {way_out}")
+    found.append(trunk)
+  return found
+
+
+def build(config: ConfigDict) -> Stage:
+  """Builds the stage of a config such as configs/ffhq_phase1.py.
+
+  Raises:
+    UserError: a network is missing, or sizes do not fit.
+  """
+  found = networks.load(config, *_names(config))
   forward = Forward(
       found.models,
       config.loss.blend_rate,

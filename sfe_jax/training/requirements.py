@@ -1,0 +1,146 @@
+"""What a run reads before it starts, and whether it is there.
+
+Nothing here reads arrays or pictures: the checks are cheap enough for
+`python -m sfe_jax.train --dry_run`.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+from sfe_jax.errors import UserError
+from sfe_jax.storage import runs, weights
+
+FACES, CARS = 1024, 512  # resolutions of the published generators
+_OFFICIAL = {
+    "generator": {
+        FACES: "stylegan2-ffhq-config-f.pt",
+        CARS: "stylegan2-car-config-f-new.pkl",
+    },
+    "discriminator": {
+        FACES: "stylegan2-ffhq-config-f.pkl",
+        CARS: "stylegan2-car-config-f-new.pkl",
+    },
+    "e4e": {FACES: "e4e_ffhq_encode.pt", CARS: "e4e_cars_encode.pt"},
+}
+_OFFICIAL_AT_ANY_SIZE = {
+    "arcface": "model_ir_se50.pth",
+    "iresnet50": "iresnet50-7f187506.pth",
+    "lpips_vgg": "vgg16-397923af.pth (torchvision) and vgg.pth (LPIPS)",
+    "moco": "moco_v2_800ep_pretrain.pt",
+}
+_TRAINED_BY = {
+    "generator": "toy_generator.py",
+    "discriminator": "toy_generator.py",
+    "perception": "toy_perception.py",
+    "e4e": "toy_e4e.py",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Requirement:
+  """One thing that a run needs.
+
+  Attributes:
+    what: name for people, e.g. "network generator".
+    where: path or other place where it was looked for.
+    problem: what is wrong and the way out; "" if the thing is there.
+    note: a fact about a thing that is there, e.g. "70000 pictures".
+  """
+
+  what: str
+  where: str
+  problem: str = ""
+  note: str = ""
+
+  @property
+  def found(self) -> bool:
+    """Whether the thing is there."""
+    return not self.problem
+
+  def __str__(self) -> str:
+    """One line without line break, such as "network e4e: weights/e4e"."""
+    line = f"{self.what}: {self.where}"
+    if self.problem:
+      return f"{line}: {self.problem}"
+    return f"{line} ({self.note})" if self.note else line
+
+
+def network(
+    folder: str | os.PathLike, name: str, resolution: int = 0
+) -> Requirement:
+  """Looks for a network in a weight folder.
+
+  Args:
+    folder: weight folder, or the name of weights that ship with the project.
+    name: name of the network.
+    resolution: of the generator, which tells the published models apart.
+  """
+  path = weights.locate(folder) / name
+  problem = ""
+  if not path.is_dir():
+    problem = f"missing; {_way_to(name, resolution)}"
+  else:
+    try:
+      weights.describe(path)
+    except UserError as error:
+      problem = str(error)
+  return Requirement(f"network {name}", str(path), problem)
+
+
+def _way_to(name: str, resolution: int) -> str:
+  """How a user gets the network `name`."""
+  official = _OFFICIAL_AT_ANY_SIZE.get(name) or _OFFICIAL.get(name, {}).get(
+      resolution
+  )
+  if official:
+    return f"python -m convert makes it from {official}"
+  return f"train it with --config={_TRAINED_BY[name]}"
+
+
+def trained_network(folder: str, option: str, name: str) -> Requirement:
+  """Looks for a network in a weight folder or in the workdir of a run.
+
+  Args:
+    folder: value of the option.
+    option: key of the config that names the folder, for messages.
+    name: name of the network.
+  """
+  what = f"{option}, network {name}"
+  if not folder:
+    problem = (
+        "not set; name phase 1's workdir, or a weight folder, with"
+        f" --config.{option}"
+    )
+    return Requirement(what, '""', problem)
+  if holds(folder, name):
+    return Requirement(what, folder)
+  path = weights.locate(folder)
+  if runs.is_run(path):
+    problem = f"trains {', '.join(runs.names(path))}, not {name}"
+  else:
+    problem = (
+        f"holds no {name}; give a workdir of the stage that trains it, or a"
+        " weight folder made by python -m convert"
+    )
+  return Requirement(what, folder, problem)
+
+
+def holds(folder: str | os.PathLike, name: str) -> bool:
+  """Whether a weight folder, or the workdir of a run, holds a network."""
+  path = pathlib.Path(weights.locate(folder))
+  if (path / name).is_dir():
+    return True
+  return runs.is_run(path) and name in runs.names(path)
+
+
+def require(requirements: list[Requirement]) -> None:
+  """Raises UserError that names everything that is missing."""
+  missing = [r for r in requirements if not r.found]
+  if len(missing) == 1:
+    raise UserError(str(missing[0]))
+  if missing:
+    raise UserError(
+        f"{len(missing)} things are missing: "
+        + "; ".join(f"({i}) {r}" for i, r in enumerate(missing, 1))
+    )
