@@ -15,11 +15,11 @@ setuptools.setup(
     long_description=README.read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11,<3.14",
     packages=setuptools.find_packages(
         include=["sfe_jax*", "convert*", "configs*"]
     ),
-    package_data={"sfe_jax": ["pretrained/**"]},
+    package_data={"sfe_jax": ["own_domain/*.html", "pretrained/**"]},
     install_requires=[
         "absl-py>=2.1,<3",
         "flax>=0.12,<0.13",
@@ -38,6 +38,8 @@ setuptools.setup(
             "clu>=0.0.12,<0.1",
             "grain>=0.2.15,<0.3",
             "importlib_resources>=6,<8",  # undeclared need of TFDS on 3.11
+            "jinja2>=3.1,<4",
+            "matplotlib>=3.9,<4",
             "ml-collections>=1.0,<2",
             "optax>=0.2.8,<0.3",
             "tensorboard>=2.19,<3",
@@ -45,11 +47,13 @@ setuptools.setup(
             "tensorflow-datasets>=4.9.8,<5",
         ],
         "dev": [
+            "mypy>=2,<3",
             "portpicker>=1.6,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3.6",
             "ruff>=0.15,<0.18",
             "torch>=2.6,<3",
+            "types-tqdm>=4.66,<5",
         ],
     },
 )

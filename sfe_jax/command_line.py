@@ -40,13 +40,17 @@ def enable_compilation_cache() -> None:
 def run(
     main: Callable[[Sequence[str]], int | None],
     define_flags: Callable[[], None],
+    *,
+    positional: bool = False,
 ) -> None:
   """Runs a command line: users' mistakes end in one line and exit code 2.
 
   Args:
-    main: takes the positional arguments, returns the exit code.
+    main: takes the program's name followed by the positional arguments, and
+      returns the exit code.
     define_flags: defines its flags.  Importing a module defines none: flags are
       global, and programs share names such as --out.
+    positional: whether positional arguments are allowed.
   """
 
   def parse(argv: Sequence[str]) -> list[str]:
@@ -66,7 +70,7 @@ def run(
       if _in_config_file(error):
         raise
       sys.exit(0)
-    if len(rest) > 1:
+    if len(rest) > 1 and not positional:
       _fail(f"unexpected argument {rest[1]!r}; --help lists the flags")
     return rest
 

@@ -11,8 +11,7 @@ def run(program: types.ModuleType, *argv) -> int:
   program.define_flags()
   own = set(flags.FLAGS) - before  # not those that main's imports define
   try:
-    flags.FLAGS([program.__name__, *map(str, argv)])
-    return program.main([])
+    return program.main(flags.FLAGS([program.__name__, *map(str, argv)]))
   finally:
     for name in own:
       delattr(flags.FLAGS, name)
