@@ -23,17 +23,19 @@ from sfe_jax.storage import atomic, images
 SHEET = "report.png"
 
 
-def write(folder: str | os.PathLike[str]) -> pathlib.Path:
+def write(
+    folder: str | os.PathLike[str], found: summary.Summary
+) -> pathlib.Path:
   """Writes the report, its pictures and a command to try into OUT.
+
+  Args:
+    folder: OUT of the chain.
+    found: what `summary.gather` found there.
 
   Returns:
     Path of the page, which is written last.
-
-  Raises:
-    UserError: something of the chain is missing or damaged.
   """
-  out = pathlib.Path(folder).absolute()
-  found = summary.gather(out)
+  out = pathlib.Path(folder)
   strips = (found.inverted, *found.edited, found.samples)
   images.write(out / SHEET, stack([strip.sheet() for strip in strips]))
   atomic.write_text(out / steps.NEXT, found.command + "\n")
@@ -74,7 +76,8 @@ def main(argv: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if len(argv) != 2:
     raise UserError("give OUT: python -m sfe_jax.own_domain.report OUT")
-  logging.info("wrote %s", write(argv[1]))
+  out = pathlib.Path(argv[1]).absolute()
+  logging.info("wrote %s", write(out, summary.gather(out)))
   return 0
 
 
