@@ -316,7 +316,8 @@ def test_wrong_usage(place):
   for args, message in (
       (["faces"], "give FOLDER and OUT"),
       (["gone", "out"], f"{place}/gone: no such folder of pictures"),
-      (["faces", "faces/"], f"OUT must be another .* {place}/faces"),
+      (["faces", "faces/"], f"OUT must not be FOLDER .* {place}/faces"),
+      (["faces", "faces/out"], "OUT must not be FOLDER and not lie in it"),
       (["faces", "out", "--size", "48"], "--size must be .* got 48"),
       (["faces", "out", "--steps=0"], "--steps must be at least 1, got 0"),
       (["faces", "out", "--labels=x"], f"{place}/x: no such file of labels"),

@@ -67,8 +67,8 @@ def plan(
   source, place = _absolute(folder), pathlib.Path(_absolute(out))
   if not os.path.isdir(source):
     raise UserError(f"{source}: no such folder of pictures")
-  if place.exists() and os.path.samefile(source, place):
-    raise UserError(f"OUT must be another folder than FOLDER: {place}")
+  if place.resolve().is_relative_to(os.path.realpath(source)):
+    raise UserError(f"OUT must not be FOLDER and not lie in it: {place}")
   if labels is not None and not os.path.isfile(labels):
     raise UserError(f"{_absolute(labels)}: no such file of labels")
   if most_steps is not None and most_steps < 1:
