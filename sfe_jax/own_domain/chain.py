@@ -150,19 +150,27 @@ def run(plan: Plan, *, dry_run: bool = False) -> int:
         heading = f"[{number}/{len(steps.STEPS)}] {step.name}: {step.title}"
         if (plan.out / step.leaves).exists():
           _say(f"{heading}: done")
-          continue
-        _say(heading)
-        start = time.monotonic()
-        try:
-          execute(step.actions(plan), None if dry_run else children)
-        finally:
-          if not dry_run:
-            _add_time(plan.out, step.name, time.monotonic() - start)
-        if not dry_run:
-          _finish(plan.out / step.leaves, step)
+        else:
+          _say(heading)
+          _run_step(plan, step, None if dry_run else children)
   except StopChain as stopped:
     return stopped.report()
   return 0
+
+
+def _run_step(
+    plan: Plan, step: steps.Step, children: Children | None
+) -> None:
+  """Runs a step and records its time; without `children` prints it."""
+  if children is None:
+    execute(step.actions(plan), None)
+    return
+  start = time.monotonic()
+  try:
+    execute(step.actions(plan), children)
+  finally:
+    _add_time(plan.out, step.name, time.monotonic() - start)
+  _finish(plan.out / step.leaves, step)
 
 
 def _finish(leaves: pathlib.Path, step: steps.Step) -> None:
