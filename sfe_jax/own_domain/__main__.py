@@ -66,8 +66,8 @@ def main(argv: Sequence[str]) -> int:
     logging.warning(
         "--steps %d is a trial of the program: too few steps to learn anything,"
         " so the pictures of the report will mean nothing; a trial of a few"
-        " steps at 32 px takes 5 to 15 minutes on two CPU cores, nearly all of"
-        " it compilation",
+        " steps at 32 px takes 5 to 15 minutes on two CPU cores, longer if they"
+        " are busy; nearly all of it is compilation",
         most,
     )
   code = chain.run(plan, dry_run=FLAGS.dry_run)

@@ -27,6 +27,7 @@ _TILE, _COLUMNS = 96, 12  # pictures of sheets: pixels, in a row
 _INVERTED, _EDITED = 16, 3  # held-out pictures shown
 _MOST_EDITS = 10
 _SPEED = "train/steps_per_second"
+_LEAST_SPEEDS = 3  # for a median that compilation does not decide
 _MEASURES = {
     "l2": "L2 (less is better)",
     "perceptual": "perceptual distance (less)",
@@ -62,9 +63,9 @@ class StageSummary:
   Attributes:
     name: of the stage.
     steps: number of training steps.
-    speed: median of the logged steps per second; None if none is logged.  The
-      first step of every start, which compiles, and validation are in no
-      logged interval; later compilation is.
+    speed: median of the logged steps per second.  The first step of every
+      start, which compiles, and validation are in no logged interval, but
+      later compilation is; so this is None with fewer than three intervals.
     device: number and kind of the devices of the last start.
     curves: {name: value by step}, see `recorder.read_curves`.
   """
@@ -161,7 +162,7 @@ def read_stage(out: pathlib.Path, name: str) -> StageSummary:
   config, starts = (_read(out / name / f) for f in ("config.json", "run.json"))
   curves = recorder.read_curves(out / name)
   speeds = curves.pop(_SPEED, {}).values()
-  speed = statistics.median(speeds) if speeds else None
+  speed = statistics.median(speeds) if len(speeds) >= _LEAST_SPEEDS else None
   device = f"{starts[-1]['devices']} x {starts[-1]['device']}"
   return StageSummary(name, config["steps"], speed, device, curves)
 
@@ -260,7 +261,8 @@ def edits(
     edited = editor.edit(inversion, {line.name: strengths}).image
     columns = [pictures, *map(images.to_uint8, edited)]
     titles = ["picture", *(f"{line.name} {s:.3g}" for s in strengths)]
-    caption = line.effect if labelled else f"{line.name}: {line.family}"
+    source = f"{line.name}, found by {line.family}"
+    caption = line.effect if labelled else source
     strips.append(Strip(titles, list(zip(*columns)), caption))
   return strips
 
