@@ -35,7 +35,9 @@ setuptools.setup(
     ],
     python_requires=">=3.11,<3.14",
     packages=setuptools.find_packages(include=["sfe_jax", "sfe_jax.*"]),
-    package_data={"sfe_jax": ["py.typed", "pretrained/**", "**/*.jinja"]},
+    package_data={
+        "sfe_jax": ["py.typed", "own_domain/*.html", "pretrained/**"]
+    },
     entry_points={"console_scripts": ["sfe-jax = sfe_jax.__main__:main"]},
     install_requires=[
         "absl-py>=2.1,<3",
@@ -64,16 +66,15 @@ setuptools.setup(
             "tensorflow-datasets>=4.9.8,<5",
         ],
         "dev": [
-            "build>=1.2,<2",
             "ipykernel>=6,<8",
-            "mypy>=1.15,<3",
+            "mypy>=2,<3",
             "nbclient>=0.10,<0.12",
             "portpicker>=1.6,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3.6",
             "ruff>=0.15,<0.18",
             "torch>=2.6,<3",
-            "types-tqdm",
+            "types-tqdm>=4.66,<5",
         ],
     },
 )

@@ -1,19 +1,22 @@
-# Sourced by the launch scripts: makes .venv in the project's root and installs
-# the package with the extras named in $1; quick when that was done before.
-# PYTHON chooses the interpreter of a new .venv.
+# Sourced by the other launch scripts: makes .venv in the project's root and
+# installs the package into it.  PYTHON chooses the interpreter of a new .venv.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Installs the package with the extras named in $1, separated by commas; returns
+# at once if that was done before.
 ensure_environment() {
   local extras=$1 python=${PYTHON:-python3} stamp
   cd "$root" || return
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     command -v "$python" >/dev/null || {
-      echo "$python: no such program; set PYTHON to a Python 3.11 or 3.12" >&2
+      echo "error: $python: no such program; set PYTHON to a Python 3.11, 3.12" \
+        "or 3.13" >&2
       return 2
     }
-    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || {
-      echo "sfe_jax needs Python 3.11 or 3.12; PYTHON=python3.12 bash $0" >&2
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || {
+      echo "error: sfe_jax needs Python 3.11, 3.12 or 3.13;" \
+        "choose one with PYTHON=python3.12 bash $0" >&2
       return 2
     }
     rm -rf .venv
@@ -25,14 +28,14 @@ ensure_environment() {
     *,dev,* | *,convert,*) install_cpu_torch || return ;;
   esac
   echo "installing sfe_jax into .venv ..."
-  # compat: a clone named sfe_jax would otherwise hide the package inside it
-  # from scripts in the folder above.
+  # Without `compat` a clone named sfe_jax would hide the package inside it from
+  # programs that run in the folder above the clone.
   .venv/bin/python -m pip install -q --config-settings editable_mode=compat \
     -e ".${extras:+[$extras]}" && touch "$stamp"
 }
 
-# PyTorch reads official files and checks parity; its default Linux package
-# would bring gigabytes of CUDA.
+# PyTorch reads official files, and tests compare with it.  Its default package
+# for Linux would bring gigabytes of CUDA.
 install_cpu_torch() {
   .venv/bin/python -c 'import torch' 2>/dev/null && return
   echo "installing the CPU build of PyTorch into .venv ..."
@@ -44,14 +47,35 @@ install_cpu_torch() {
   fi
 }
 
-# JAX's plugin for an accelerator: cuda12, cuda13 or tpu.
+# Prints ACCELERATOR; if it is not set, cuda13 where an NVIDIA driver is found,
+# else cpu.
+accelerator() {
+  if [ -n "${ACCELERATOR:-}" ]; then
+    echo "$ACCELERATOR"
+  elif command -v nvidia-smi >/dev/null; then
+    echo cuda13
+  else
+    echo cpu
+  fi
+}
+
+# Installs JAX's plugin for an accelerator: cuda12, cuda13 or tpu.
 ensure_accelerator() {
-  [ -e ".venv/installed-$1" ] && return
+  [ -e "$root/.venv/installed-$1" ] && return
+  cd "$root" || return
   echo "installing jax[$1] into .venv ..."
   .venv/bin/python -m pip install -q "jax[$1]" && touch ".venv/installed-$1"
 }
 
-# Runs a command, or only prints it where dry_run is set.
+# Installs what training on this machine needs.
+ensure_training() {
+  local plugin
+  plugin=$(accelerator)
+  run ensure_environment train || return
+  if [ "$plugin" != cpu ]; then run ensure_accelerator "$plugin"; fi
+}
+
+# Runs a command; if dry_run is set, only prints it.
 run() {
   if [ -n "${dry_run:-}" ]; then
     printf '%q ' "$@" && echo
@@ -60,12 +84,36 @@ run() {
   fi
 }
 
-# Moves --dry-run, wherever it stands, from the arguments into dry_run; the
-# others are left in the array `arguments`.
-parse_dry_run() {
+# Sets dry_run if --dry-run (or --dry_run, as Python programs write it) is among
+# the arguments; leaves the others in the array `arguments`.  --help prints the
+# comment at the head of the script and ends it.
+parse_arguments() {
+  local argument
   arguments=()
   dry_run=
   for argument in "$@"; do
-    if [ "$argument" = --dry-run ]; then dry_run=1; else arguments+=("$argument"); fi
+    case $argument in
+      --dry-run | --dry_run) dry_run=1 ;;
+      --help | -h) print_help && exit ;;
+      *) arguments+=("$argument") ;;
+    esac
   done
+}
+
+print_help() {
+  awk 'NR > 1 && !/^#/ { exit } NR > 1 && !/^#SBATCH/ { sub(/^# ?/, ""); print }' "${script:-$0}"
+}
+
+# Runs the module $1 with `arguments` in the caller's folder, after installing
+# what training needs; SFE_PYTHON is a Python that has it already.
+run_in_environment() {
+  local python=${SFE_PYTHON:-$root/.venv/bin/python}
+  if [ -z "${SFE_PYTHON:-}" ]; then
+    (ensure_training)  # changes the folder
+    if [ -n "$dry_run" ] && [ ! -x "$python" ]; then  # nothing to ask yet
+      run "$python" -m "$1" ${arguments[@]+"${arguments[@]}"}
+      return
+    fi
+  fi
+  exec "$python" -m "$1" ${arguments[@]+"${arguments[@]}"} ${dry_run:+--dry_run}
 }

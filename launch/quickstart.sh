@@ -1,31 +1,37 @@
 #!/usr/bin/env bash
 # Installs sfe_jax into .venv and edits pictures:
 #
-#   bash launch/quickstart.sh                       drawn faces, our weights
-#   bash launch/quickstart.sh photo.jpg weights     yours, with your weights
+#   bash launch/quickstart.sh                    drawn faces, the shipped weights
+#   bash launch/quickstart.sh photo.jpg weights  your photo, your weights
+#   bash launch/quickstart.sh --out FOLDER ...   writes there; default
+#                                                out/quickstart in the project
+#
+# Installs nothing if SFE_PYTHON names a Python that has sfe_jax.
 set -euo pipefail
-if [ $# -eq 1 ] || [ $# -gt 2 ]; then
-  echo "usage: bash launch/quickstart.sh [PHOTO WEIGHTS]" >&2
+source "$(dirname "$0")/environment.sh"
+parse_arguments "$@"
+set -- ${arguments[@]+"${arguments[@]}"}
+out=$root/out/quickstart
+case ${1:-} in
+  --out=*) out=${1#--out=} && shift ;;
+  --out) out=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
+esac
+if [ $# -eq 1 ] || [ $# -gt 2 ] || [ -z "$out" ] || [[ ${1:-} = -* ]]; then
+  echo "usage: bash launch/quickstart.sh [--out FOLDER] [PHOTO WEIGHTS]" >&2
   exit 2
 fi
-picture=${1:+$(realpath -- "$1")}
-weights=${2:-}
-if [ -e "$weights" ]; then weights=$(realpath -- "$weights"); fi
-source "$(dirname "$0")/environment.sh"
-cd "$root"
-python=${SFE_PYTHON:-.venv/bin/python}  # one that has sfe_jax installs nothing
-if [ -z "${SFE_PYTHON:-}" ]; then ensure_environment ""; fi
+python=${SFE_PYTHON:-$root/.venv/bin/python}
+if [ -z "${SFE_PYTHON:-}" ]; then (run ensure_environment ""); fi
 
-out=out/quickstart
-if [ -n "$weights" ]; then
-  what=(--weights "$weights" --image "$picture" --edit age=5)
+if [ $# -eq 2 ]; then
+  what=(--image "$1" --weights "$2" --edit age=5)
 else
-  # Of another seed than those that the weights were trained on.
-  "$python" -m sfe_jax.drawn_faces --dst $out/faces --count 6 --size 32 \
+  # Seed 1: the weights were trained on faces of seed 0.
+  run "$python" -m sfe_jax.drawn_faces --dst "$out/faces" --count 6 --size 32 \
     --seed 1 --processes 1
-  what=(--weights toy --dir $out/faces/000 --batch_size 6 --format png
+  what=(--weights toy --dir "$out/faces/000" --batch_size 6 --format png
     --separately --edit smile=6 --edit glasses=3 --edit age=3 --edit skin=2
     --edit hair_light=4)
 fi
-"$python" -m sfe_jax.edit "${what[@]}" --inversion --grid --out $out
-echo "look at $root/$out/grid.png"
+run "$python" -m sfe_jax.edit "${what[@]}" --inversion --grid --out "$out"
+if [ -z "$dry_run" ]; then echo "look at $out/grid.png"; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on a TPU pod slice; each command acts on all its workers:
+# Trains on a TPU pod slice.  Each command acts on all workers of the slice:
 #
 #   export NAME=sfe ZONE=us-central2-b BUCKET=my-bucket
 #   TYPE=v4-32 bash launch/tpu_pod.sh create
@@ -9,15 +9,16 @@
 #       --config.data.batch_size=16 --workdir=/bucket/W1
 #   bash launch/tpu_pod.sh delete
 #
-# --dry-run prints what would run.  All workers write the workdir, so it lies in
-# BUCKET (with hierarchical namespace: a checkpoint is renamed when complete).
-# batch_size is that of all devices together and their multiple.
+# --dry-run prints what would run.  All workers write into the workdir, so it
+# must lie in BUCKET.  The bucket needs a hierarchical namespace, because a
+# checkpoint is renamed when it is complete.  data.batch_size counts all devices
+# together and must be a multiple of their number.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
-parse_dry_run "$@"
-cd "$(dirname "$0")/.."
-action=${arguments[0]:?give create, install, run or delete}
-pod=("${NAME:?name the pod}" "--zone=${ZONE:?set the zone}")
+parse_arguments "$@"
+cd "$root"
+action=${arguments[0]:?give an action: create, install, run or delete}
+pod=("${NAME:?set it to the name of the slice}" "--zone=${ZONE:?set the zone}")
 tpu=(gcloud compute tpus tpu-vm)
 on_all() { run "${tpu[@]}" ssh "${pod[@]}" --worker=all "--command=$1"; }
 
@@ -34,5 +35,7 @@ case $action in
     on_all "cd sfe_jax && .venv/bin/python -m sfe_jax.train --distributed$(
       printf ' %q' "${arguments[@]:1}")" ;;
   delete) run "${tpu[@]}" delete "${pod[@]}" --quiet ;;
-  *) echo "unknown action $action: create, install, run or delete" >&2; exit 2 ;;
+  *)
+    echo "error: unknown action $action; give create, install, run or delete" >&2
+    exit 2 ;;
 esac

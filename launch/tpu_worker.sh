@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# What launch/tpu_pod.sh install runs on every worker: bucket, Python, .venv.
+# Prepares one worker of a TPU pod slice; launch/tpu_pod.sh install runs it on
+# all of them.  Mounts BUCKET as /bucket and installs Python and .venv:
 #
 #   bash launch/tpu_worker.sh [--dry-run] BUCKET
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
-parse_dry_run "$@"
-bucket=${arguments[0]:?name a bucket}
-cd "$(dirname "$0")/.."
+parse_arguments "$@"
+bucket=${arguments[0]:?give the name of a bucket}
+cd "$root"
 
 if ! command -v gcsfuse >/dev/null; then
   source /etc/os-release

@@ -11,6 +11,7 @@ COMMANDS = {
     "directions": "find edit directions of a generator",
     "evaluate": "measure inversions and edits",
     "metrics.tables": "make tables of what evaluate measured",
+    "ablations": "train and measure the ablations on drawn faces",
     "data.prepare": "resize a folder of pictures for training",
     "drawn_faces": "draw the default data set",
     "pack": "copy networks and directions into one small folder",

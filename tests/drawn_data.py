@@ -1,6 +1,8 @@
 """Pictures that tell their number, in files and in memory."""
 
 import collections
+import csv
+import os
 import threading
 
 import numpy as np
@@ -98,3 +100,31 @@ def validate(source, batch_size, processes=1):
       ]
       for process in range(processes)
   ]
+
+
+def odd_pictures(root, count):
+  """A folder of many kinds of files; some cannot be read."""
+  drawn_folder(root, count)
+  save(root / "grey.png", drawn(1, 40)[..., 1])
+  save(root / "wide.jpg", drawn(2, 20, 60))
+  save(root / "wide.webp", drawn(3))
+  alpha = np.dstack([drawn(4, 24), np.zeros((24, 24), np.uint8)])
+  save(root / "deep" / "er" / "alpha.png", alpha)
+  exif = Image.Exif()
+  exif[0x0112] = 3  # upside down
+  save(root / "turned.png", drawn(5), exif=exif)
+  (root / "text.png").write_text("no picture")
+  whole = save(root / "half.png", drawn(6, 200)).read_bytes()
+  (root / "half.png").write_bytes(whole[: len(whole) // 2])
+  return root
+
+
+def labels_file(path, found, **extra):
+  """Labels of files: a column that numbers them."""
+  names = [os.path.relpath(f, path.parent) for f in found]
+  with open(path, "w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(["file", "number"])
+    writer.writerows([name, i] for i, name in enumerate(names))
+    writer.writerows(extra.items())
+  return path

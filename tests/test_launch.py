@@ -2,14 +2,13 @@
 
 import os
 import pathlib
-import re
 import subprocess
-import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
+PROGRAMS = [p for p in SCRIPTS if p.name != "environment.sh"]
 CONFIG = "--config=configs/ffhq_phase1.py"
 TRAIN = ".venv/bin/python -m sfe_jax.train"
 GCLOUD = "gcloud compute tpus tpu-vm"
@@ -31,6 +30,13 @@ def bash(script, *args, code=0, cwd=ROOT, **environment):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
 def test_scripts_are_valid(script):
   subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize("script", PROGRAMS, ids=lambda p: p.name)
+def test_help_says_how_to_call_a_script(script):
+  lines = bash(f"../launch/{script.name}", "--help", cwd="/")
+  assert any(line.startswith(f"bash launch/{script.name}") for line in lines)
+  assert not any("SBATCH" in line or "set -e" in line for line in lines)
 
 
 def test_local(tmp_path):
@@ -98,7 +104,8 @@ def test_tpu_pod():
   assert lines("delete") == [f"{GCLOUD} delete sfe --zone=z --quiet"]
   assert "unknown action go" in bash("tpu_pod.sh", "go", code=2, **pod)
   del pod["NAME"]
-  assert "name the pod" in bash("tpu_pod.sh", "create", code=1, **pod)
+  message = bash("tpu_pod.sh", "create", code=1, **pod)
+  assert "NAME: set it to the name of the slice" in message
 
 
 def test_tpu_worker():
@@ -110,29 +117,50 @@ def test_tpu_worker():
   ]
 
 
-def test_toy_tables(tmp_path):
-  out = tmp_path / "my out"
-  (out / "editor").mkdir(parents=True)
-  (out / "data").mkdir()
-  (out / "data/about.json").write_text('{"size": 64}')
-  (out / "no_e4e").mkdir()
-  (out / "no_e4e/done").touch()
-  environment = {"SFE_PYTHON": sys.executable}
-  lines = bash("toy_tables.sh", "--dry-run", str(out), **environment)
-  assert lines[0].endswith("--count 2000 --size 64 --seed 1")
-  trained = [
-      re.search(r"toy_(\w+).py:64 \S+ out/(\w+) --", line).groups()
-      for line in lines
-      if "sfe_jax.train" in line
-  ]
-  assert trained == [
-      ("phase2", "no_inversion_loss"), ("phase2", "few_edits"),
-      ("phase1", "no_fuser1"), ("phase2", "no_fuser"),
-      ("phase1", "lower_f1"), ("phase2", "lower_f"),
+@pytest.mark.parametrize(
+    "script, module",
+    [("own_domain.sh", "own_domain"), ("toy_tables.sh", "ablations")],
+)
+def test_programs_of_training(tmp_path, script, module):
+  python = tmp_path / "python"  # prints its arguments, one in a line
+  python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+  python.chmod(0o755)
+  arguments = ["my faces", "out", "--steps=3"]
+  environment = {"SFE_PYTHON": str(python)}
+  lines = bash(script, *arguments, cwd=tmp_path, **environment)
+  assert lines == ["-m", f"sfe_jax.{module}", *arguments]
+  lines = bash(script, "--dry-run", *arguments, cwd=tmp_path, **environment)
+  assert lines[1:] == [f"sfe_jax.{module}", *arguments, "--dry_run"]
+
+
+def test_programs_of_training_install_first(tmp_path):
+  (tmp_path / "launch").mkdir()
+  for name in ("environment.sh", "own_domain.sh"):
+    text = (ROOT / "launch" / name).read_text()
+    (tmp_path / "launch" / name).write_text(text)
+  lines = bash(
+      tmp_path / "launch/own_domain.sh", "a b", "--dry-run", ACCELERATOR="tpu"
+  )
+  assert lines == [
+      "ensure_environment train", "ensure_accelerator tpu",
+      f"{tmp_path}/.venv/bin/python -m sfe_jax.own_domain a\\ b",
   ]  # fmt: skip
-  assert any("model.k=5" in line for line in lines), "7 at 64 px"
-  measured = [line for line in lines if "sfe_jax.evaluate" in line]
-  assert len(measured) == 8 * 5
-  assert not (out / "tables").exists()
-  message = bash("toy_tables.sh", str(tmp_path), code=2)
-  assert message.startswith("usage: bash launch/toy_tables.sh OUT")
+
+
+def test_quickstart(tmp_path):
+  def lines(*args):
+    return bash(
+        "quickstart.sh", "--dry-run", *args, cwd=tmp_path, SFE_PYTHON="python"
+    )
+
+  draw, edit = lines("--out", "my out")
+  assert draw.startswith("python -m sfe_jax.drawn_faces --dst my\\ out/faces ")
+  assert "--weights toy --dir my\\ out/faces/000" in edit
+  [edit] = lines("photo.jpg", "weights")
+  assert "--image photo.jpg --weights weights --edit age=5" in edit
+  assert edit.endswith(f"--out {ROOT}/out/quickstart")
+  for args in (["photo.jpg"], ["--out"], ["--ouf=x"], ["a", "b", "c"]):
+    usage = bash("quickstart.sh", *args, code=2)
+    assert usage == (
+        "usage: bash launch/quickstart.sh [--out FOLDER] [PHOTO WEIGHTS]\n"
+    )

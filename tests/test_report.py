@@ -1,14 +1,13 @@
-"""The page about a trained domain."""
+"""The report on a chain: python -m sfe_jax.own_domain.report."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
 import shlex
-import subprocess
 import sys
 from html import parser
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,60 +16,45 @@ from PIL import Image
 from sfe_jax import Editor
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
+from sfe_jax.own_domain import page, report, steps, summary
 from sfe_jax.photos import edits
-from sfe_jax.report import page, summary
 from sfe_jax.storage import images
-from tests import tiny
+from tests import cli, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def points(svg):
-  """Points of every line of a plot: (n, 2) each."""
-  lines = ElementTree.fromstring(svg).findall("polyline")
-  return [
-      np.array([p.split(",") for p in line.get("points").split()], float)
-      for line in lines
-  ]
-
-
 def test_plots_show_both_curves():
-  svg = page.plot("a < b", {0: 3.0, 10: 1.0, 20: 2.0}, {5: 2.0, 20: 1.5})
-  training, held_out = points(svg)
-  assert (np.diff(training[:, 1]) * [1, -1] > 0).all()  # y points down
-  np.testing.assert_allclose(held_out[0, 1], training[2, 1])
-  np.testing.assert_allclose(held_out[0, 0], training[2, 0] / 4)
-  texts = [t.text for t in ElementTree.fromstring(svg).findall("text")]
-  assert texts == ["a < b", "1 to 3", "20"]
-
-
-def test_plots_of_large_and_of_no_differences():
-  [line] = points(page.plot("loss", {1: 1000.0, 2: 10.0, 3: 0.1}, {}))
-  np.testing.assert_allclose(np.diff(line[:, 1], 2), 0, atol=0.2)  # a straight
-  assert np.isfinite(points(page.plot("x", {1: 2.0, 2: 2.0}, {}))[0]).all()
-  svg = page.plot("x", {}, {2: 1.0})
-  assert len(ElementTree.fromstring(svg).findall("circle")) == 1
+  pairs = page.paired({
+      "loss/a": {0: 3.0, 10: 1.0, 20: 2.0},
+      "validation/a": {5: 2.0},
+      "train/rate": {1: 1000.0, 2: 10.0, 3: 0.1},
+      "loss/total": {1: 2.0},
+      "validation/loss": {1: 1.0},
+  })
+  assert [name for name, *_ in pairs] == ["total", "a", "train/rate"]
+  total, a, rate, empty = page.figure(pairs).axes
+  assert a.get_title("left") == "a"
+  training, held_out = a.lines
+  points = [(0, 3), (10, 1), (20, 2)]
+  np.testing.assert_array_equal(training.get_xydata(), points)
+  np.testing.assert_array_equal(held_out.get_xydata(), [(5, 2)])
+  assert held_out.get_marker() != "None", "a line of one point is invisible"
+  scales = [ax.get_yscale() for ax in (total, a, rate)]
+  assert scales == ["linear", "linear", "log"]
+  assert not empty.axison
 
 
 def test_long_curves_are_thinned():
-  [line] = points(page.plot("x", {i: float(i % 2) for i in range(9_999)}, {}))
-  assert 100 < len(line) <= 200
-  assert line[-1, 0] == line[:, 0].max() == 270
-
-
-def test_text_cannot_break_the_page():
-  text = page.document(
-      "<b>", page.paragraph("1 < 2"), page.code("a && b"),
-      page.table(["<i>"], [["x > y"]]), page.heading("<u>"),
-  )  # fmt: skip
-  assert not re.search("<[biu]>", text)
-  assert "1 &lt; 2" in text and "a &amp;&amp; b" in text and "x &gt; y" in text
+  x, y = page.thinned({i: float(i % 2) for i in range(9_999)})
+  assert len(x) == len(y) == 200 and x[-1] == 9_998
+  np.testing.assert_allclose(y, 0.5, atol=0.02)
 
 
 def test_sheets_are_stacked():
   sizes = ((10, 100), (20, 40), (10, 50), (5, 90))
   sheets = [np.full((*s, 3), i, np.uint8) for i, s in enumerate(sizes)]
-  whole = summary.stack(sheets, gap=10)
+  whole = report.stack(sheets, gap=10)
   assert whole.shape == (10 + 10 + 20 + 10 + 5, 110, 3)
   for i, size in enumerate(sizes):
     assert (whole == i).all(-1).sum() == np.prod(size)
@@ -86,26 +70,29 @@ def write_run(folder, steps, lines, starts=1):
   (folder / "metrics.jsonl").write_text(text)
 
 
-def test_time_counts_every_step_once(tmp_path):
+def test_speed_is_the_median_of_what_was_logged(tmp_path):
   rate = "train/steps_per_second"
   lines = [
-      {"step": 100, "loss/total": 3.0, rate: 1.0},
-      {"step": 200, "loss/total": 2.0, rate: 4.0},
-      {"step": 200, "loss/total": 1.0, rate: 2.0},  # after an interruption
+      {"step": 50, "loss/total": 3.0, rate: 0.1},  # compiles another form
+      {"step": 100, "loss/total": 2.0, rate: 5.0},
+      {"step": 150, "loss/total": 2.0, rate: 4.0},
+      {"step": 150, "loss/total": 1.0, rate: 2.0},  # after an interruption
   ]
   write_run(tmp_path / "e4e", 200, lines, starts=2)
   stage = summary.read_stage(tmp_path, "e4e")
-  assert stage.hours == pytest.approx((100 / 1 + 100 / 2) / 3600)
-  assert stage.curves == {"loss/total": {100: 3.0, 200: 1.0}}
+  assert stage.speed == 2.0
+  assert stage.curves == {"loss/total": {50: 3.0, 100: 2.0, 150: 1.0}}
   assert (stage.steps, stage.device) == (200, "2 x TPU v4")
-  with pytest.raises(UserError, match="phase1/config.json is missing"):
-    summary.read_stage(tmp_path, "phase1")
+  # Of so few intervals most may hold compilation.
+  write_run(tmp_path / "phase1", 150, lines[:2])
+  assert summary.read_stage(tmp_path, "phase1").speed is None
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-  """What the chain would leave, of tiny random networks."""
+  """What the chain would leave, with tiny random networks."""
   root = tmp_path_factory.mktemp("chain")
+  (root / "times.json").write_text('{"data": 29, "e4e": 3661.5}')
   for i, picture in enumerate(tiny.pictures(7)):
     images.write(root / f"data/held_out/{i}.png", picture)
   about = {
@@ -135,13 +122,27 @@ def out(tmp_path_factory):
   lines = [
       {"step": s, "grad_norm": 1.0, "loss/total": 1 / s, "loss/a": 2.0,
        "train/steps_per_second": 0.5}
-      for s in (50, 100)
+      for s in (50, 75, 100)
   ]  # fmt: skip
   lines += [{"step": 100, "validation/loss": 0.5, "validation/a": 3.0}]
-  for name in summary.STAGES:
+  for name in steps.STAGES:
     write_run(root / name, 100, lines)
-  summary.write(root)
+  images.write(
+      root / "weights/directions/sheet.png", np.full((9, 8, 3), 7, np.uint8)
+  )
   return root
+
+
+@pytest.fixture(scope="module")
+def found(out):
+  found = summary.gather(out)
+  report.write(out, found)
+  return found
+
+
+@pytest.fixture(scope="module")
+def text(out, found):
+  return (out / "report.html").read_text()
 
 
 def decoded(text):
@@ -151,8 +152,7 @@ def decoded(text):
   ]
 
 
-def test_the_page_needs_nothing_else(out):
-  text = (out / "report.html").read_text()
+def test_the_page_needs_nothing_else(text):
   sources = []
 
   class Reader(parser.HTMLParser):
@@ -162,29 +162,38 @@ def test_the_page_needs_nothing_else(out):
       sources.extend(v for k, v in attrs if k in ("src", "href"))
 
   Reader().feed(text)
-  assert len(sources) == 5  # inversions, three edits, samples
-  assert all(s.startswith("data:image/png;base64,") for s in sources)
+  pictures = [s for s in sources if s.startswith("data:image/png;base64,")]
+  curves = [s for s in sources if s.startswith("data:image/svg+xml;base64,")]
+  assert len(pictures) == 6  # inversions, three edits, all edits, samples
+  assert len(curves) == 5 and len(sources) == 11
   assert "url(" not in text and "@import" not in text
 
 
-def test_the_page_tells_what_was_found(out):
-  text = (out / "report.html").read_text()
+def test_the_page_tells_what_was_found(text):
   assert "An editor for my cats" in text and "1,234 pictures of 64 px" in text
   rows = re.findall("<tr>(.*?)</tr>", text)
   cells = [re.findall("<t[hd]>(.*?)</t[hd]>", row) for row in rows]
   assert ["L2 (less is better)", "0.1235", "0.0234"] in cells
-  assert ["e4e", "100", "0 h 03 min", "2 x TPU v4"] in cells
+  assert ["data", "", "0 h 00 min", "", ""] in cells
+  assert ["e4e", "100", "1 h 01 min", "0.5", "2 x TPU v4"] in cells
+  assert ["all", "", "1 h 02 min", "", ""] in cells
   assert ["hat", "0 to 2", "PCA", "+ more hat"] in cells
   assert ["scar", "too rare"] in cells
   assert ["bad&lt;1&gt;.jpg", "cut off"] in cells
-  plots = [ElementTree.fromstring(s) for s in re.findall("<svg.*?</svg>", text)]
-  assert [p[0].text for p in plots] == 5 * ["total", "grad_norm", "a"]
-  assert all(len(p.findall("polyline")) == 1 for p in plots)
-  assert [len(p.findall("circle")) for p in plots] == 5 * [1, 0, 1]
+  assert "without labels" not in text and "trial" not in text
 
 
-def test_pictures_of_the_page(out):
-  inverted, *edited, made = decoded((out / "report.html").read_text())
+def test_the_page_of_unlabelled_pictures_says_what_to_look_at(found):
+  about = {**found.about, "labels": False}
+  text = page.render(dataclasses.replace(found, about=about, trial_steps=20))
+  assert "Compare the left end of each row with its right end" in text
+  assert "<td>+ more hat</td>" not in text
+  assert "<details open>\n<summary>all edits" in text
+  assert "This was a trial of 20 training steps" in text
+
+
+def test_pictures_of_the_page(out, text):
+  inverted, *edited, sheet, made = decoded(text)
   assert inverted.shape == (18 + 2 * 96, 12 * 96, 3)
   assert made.shape == (18 + 4 * 96, 12 * 96, 3)
   first = images.read(out / "data/held_out/0.png")
@@ -195,10 +204,12 @@ def test_pictures_of_the_page(out):
   assert [e.shape[1] // 96 for e in edited] == [4, 6, 6]
   hat, smile = edited[0], edited[1]
   np.testing.assert_array_equal(hat[18:, 96:192], smile[18:, 288:384])
-  sheet = images.read(out / "report.png")
-  np.testing.assert_array_equal(sheet[: len(inverted), : 12 * 96], inverted)
+  assert (sheet == 7).all() and sheet.shape == (9, 8, 3)
+  whole = images.read(out / "report.png")
+  np.testing.assert_array_equal(whole[: len(inverted), : 12 * 96], inverted)
 
 
+@pytest.mark.usefixtures("found")
 def test_the_next_command_is_one_of_the_editor(out):
   command = shlex.split((out / "next.txt").read_text())
   assert command[:3] == [sys.executable, "-m", "sfe_jax.edit"]
@@ -211,13 +222,6 @@ def test_the_next_command_is_one_of_the_editor(out):
 
 
 def test_what_is_missing_is_named_in_one_line(tmp_path):
-  done = subprocess.run(
-      [sys.executable, "-m", "sfe_jax.report", f"--out={tmp_path}"],
-      capture_output=True,
-      text=True,
-      check=False,
-  )
-  assert done.returncode == 2
-  path = tmp_path / "data/about.json"
-  message = f"error: {path} is missing; launch/own_domain.sh makes it\n"
-  assert done.stderr == message
+  path = re.escape(f"{tmp_path}/data/about.json is missing; ")
+  with pytest.raises(UserError, match=path):
+    cli.run(report, tmp_path)

@@ -1,1 +1,0 @@
-"""A page about a domain that launch/own_domain.sh trained."""
