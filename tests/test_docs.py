@@ -69,12 +69,11 @@ def parse(program, arguments):
     entry = importlib.import_module(f"{program}.__main__")
   before = set(flags.FLAGS)
   entry.define_flags()
-  own = set(flags.FLAGS) - before
   try:
     with mock.patch.object(sys, "argv", [program, *arguments]):
       flags.FLAGS([program, *arguments])
   finally:
-    for flag in own:
+    for flag in set(flags.FLAGS) - before:  # --config.KEY among them
       delattr(flags.FLAGS, flag)
 
 
