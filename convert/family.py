@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -84,9 +85,9 @@ class Family:
     """
     module = module or self.module(state)
     with self._explain_wrong_sizes():
-      abstract = weights.abstract(module)
+      shapes = abstract(module)
       entries = list(self.tensors(module))
-    return module, mapping.to_ours(entries, state, abstract, self.name)
+    return module, mapping.to_ours(entries, state, shapes, self.name)
 
   def export(
       self,
@@ -109,6 +110,12 @@ class Family:
           f"{self.name}: a tensor that shows the network's size is missing or"
           f" has the wrong shape ({type(error).__name__}: {reason})"
       ) from error
+
+
+@functools.lru_cache(maxsize=64)
+def abstract(module: nn.Module) -> Any:
+  """`weights.abstract`, which takes a second for large networks, once."""
+  return weights.abstract(module)
 
 
 def count(state: State, name: str) -> int:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from sfe_jax.errors import UserError
 from sfe_jax.models.inception import Inception
-from sfe_jax.storage import weights
 
-from ..family import Family
+from ..family import Family, abstract
 from ..mapping import Entry, State, Unused, batch_norm, conv, flatten
 
 _CLASSES = 1008
@@ -15,7 +14,7 @@ _CLASSES = 1008
 def _tensors(net: Inception) -> Iterator[Entry]:
   """Our units have the official names."""
   leaf = "/conv/kernel"
-  for path in flatten(weights.abstract(net)["params"]):
+  for path in flatten(abstract(net)["params"]):
     if path.endswith(leaf):
       ours = path.removesuffix(leaf)
       theirs = ours.replace("/", ".")
