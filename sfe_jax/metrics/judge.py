@@ -198,8 +198,9 @@ def _first(folder: pathlib.Path, what: str, known: Sequence[str]) -> str:
       return name
   raise UserError(
       f"{weights.shown(folder)} holds no network for --{what}, one of"
-      f" {', '.join(known)}; name a weight folder that does with --networks, train perception"
-      " (configs/toy_perception.py) or convert an official file"
+      f" {', '.join(known)}; name a weight folder that does with --networks,"
+      " train perception (configs/toy_perception.py) or convert an official"
+      " file"
   )
 
 
