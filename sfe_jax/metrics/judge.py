@@ -234,8 +234,8 @@ def _first(folder: pathlib.Path, flag: str, known: Sequence[str]) -> str:
   raise UserError(
       f"{weights.shown(folder)} holds no network for --{flag}, one of"
       f" {', '.join(known)}; name a weight folder that has one with --networks,"
-      " train perception"
-      " (configs/toy_perception.py) or convert an official file"
+      " train perception (configs/toy_perception.py) or convert an official"
+      " file"
   )
 
 
