@@ -278,7 +278,7 @@ def test_without_an_adversary():
 def test_too_few_steps_are_noted(caplog):
   with caplog.at_level("WARNING"):
     build(steps=9, latent__row_start=5, latent__row_every=1)
-  assert "from step 9 on, which steps 9 does not reach" in caplog.text
+  assert "from step 9 on, which a run of 9 steps does not" in caplog.text
   caplog.clear()
   with caplog.at_level("WARNING"):
     build(steps=10, latent__row_start=5, latent__row_every=1)

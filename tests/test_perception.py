@@ -409,7 +409,7 @@ def test_it_takes_the_place_of_lpips_and_identity():
 def test_unknown_networks_are_refused():
   settings = tiny_phases.config("phase1", loss__perceptual_network="vgg")
   with pytest.raises(UserError, match="lpips_vgg, perception, got 'vgg'"):
-    networks.load(settings)
+    networks.check(settings)
 
 
 if __name__ == "__main__":

@@ -138,19 +138,19 @@ def test_evaluation_draws_by_the_pictures():
         ({"compute__accumulate": 0}, "compute.accumulate 0 micro-batches"),
         (
             {"data__batch_size": 12, "compute__accumulate": 2},
-            "in groups of 4, for which micro-batches of 6 will not do",
+            "in groups of 4, which micro-batches of 6 cannot form",
         ),
         (
             {"data__batch_size": 4, "compute__accumulate": 4},
-            "micro-batches of 1 will not do; .* 2 or a multiple of 4",
+            "micro-batches of 1 cannot form; .* 2 or a multiple of 4",
         ),
-        ({"data__batch_size": 3}, "micro-batches of 3 will not do"),
+        ({"data__batch_size": 3}, "micro-batches of 3 cannot form"),
         ({"compute__dtype": "float16"}, "must be one of float32, bfloat16"),
         ({"model__k": 99}, "k must be odd and from 1 to 4 for images of 16"),
         ({"loss__size": 12}, "loss.size 12 must divide data.resolution 16"),
         (
             {"loss__identity_network": "arcface"},
-            "arcface sees faces of 256 px, losses are computed at 16",
+            "arcface needs faces of 256 px, but .* computed at 16",
         ),
     ),
 )
