@@ -36,7 +36,7 @@ def define_flags() -> None:
   flags.DEFINE_integer(
       "step",
       None,
-      "With --export of a run: its checkpoint, the last by default.",
+      "With --export of a run: its checkpoint, see checkpoint.deploy.",
   )
 
 
