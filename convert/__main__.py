@@ -41,7 +41,8 @@ def define_flags() -> None:
   flags.DEFINE_integer(
       "step",
       None,
-      "Checkpoint of a training run to export; by default its last.",
+      "Checkpoint of a training run to export. Default: the one that the run"
+      " deploys (checkpoint.deploy), normally the best.",
   )
 
 
