@@ -104,6 +104,11 @@ class Models:
           ("size of F_k", "inverter", i.feature_size, name, h.size),
           ("width of F_k", "inverter", i.features, name, h.features),
       ]
+      if h.delta_features is not None and self.delta_k <= g.convs:
+        width = g.width_of(self.delta_k)
+        facts.append(
+            ("width of Delta", "generator", width, name, h.delta_features)
+        )
     for what, name_a, a, name_b, b in facts:
       if a != b:
         raise UserError(

@@ -19,7 +19,7 @@ from absl import app, flags, logging
 
 from sfe_jax.errors import UserError
 
-_HOME = pathlib.Path(__file__).resolve().parents[1]
+_HOME = pathlib.Path(__file__).parents[1]
 _PACKAGES = ("sfe_jax", "convert", "tests")
 _LIKENESS = 0.6  # least likeness of a config key that is suggested
 
@@ -203,18 +203,14 @@ class _BesideBars(io.TextIOBase):
 
 
 def _is_wanted(record: std_logging.LogRecord) -> bool:
-  """Drops INFO messages of other libraries, except training progress by clu.
+  """Drops INFO messages of other libraries.
 
   Orbax and JAX log dozens of lines about every file.  Orbax also logs
   tracebacks of errors that it raises to us as well.
   """
-  path, text = pathlib.Path(record.pathname), str(record.msg)
+  path = pathlib.Path(record.pathname)
   if record.levelno >= std_logging.WARNING:
     return not (record.exc_info and "orbax" in path.parts)
-  if "clu" in path.parts:
-    # For TensorBoard alone: notes on images that it got.
-    record.msg = text.removeprefix("Setting work unit notes: ")
-    return "Got images" not in text
   return any(path.is_relative_to(_HOME / name) for name in _PACKAGES)
 
 

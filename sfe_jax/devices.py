@@ -49,8 +49,8 @@ def initialize(
         initialization_timeout=_START_TIMEOUT,
     )
   except (RuntimeError, ValueError) as error:
-    reason = str(error).strip().splitlines()[0]
-    if processes is None:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if processes is None and coordinator is None:
       raise UserError(
           f"--distributed found no TPU pod and no SLURM job ({reason}); give"
           " --coordinator, --processes and --process instead"

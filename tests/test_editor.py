@@ -219,6 +219,10 @@ def test_networks_must_fit(editor):
   )
   with pytest.raises(UserError, match="w.* rows 10 against 14"):
     Editor(models, editor.variables, editor.directions)
+  cars = dataclasses.replace(tiny.ARCHITECTURE, delta_k=7).build()
+  wide = dataclasses.replace(cars.feature_editor, delta_features=64)
+  with pytest.raises(UserError, match="width of Delta 16 against 64"):
+    dataclasses.replace(cars, feature_editor=wide).check()
 
 
 def test_load_reads_what_was_written(tmp_path):

@@ -288,6 +288,15 @@ def test_what_jax_is_told_of_the_processes(given, want):
   assert calls == ([] if want is None else [want])
 
 
+def test_a_coordinator_that_is_silent_is_named():
+  error = RuntimeError("")
+  with (
+      mock.patch.object(jax.distributed, "initialize", side_effect=error),
+      pytest.raises(UserError, match="did not find each other: RuntimeError"),
+  ):
+    start.Processes(True, "pod:8476").join()
+
+
 def test_without_the_extra_packages():
   code = (
       "import runpy, sys; sys.modules['ml_collections'] = None;"

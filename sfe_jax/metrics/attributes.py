@@ -151,10 +151,13 @@ def effect(
     sense = -sense
   known = {1: ADDS, -1: REMOVES, None: None}[sense]
   if positive is None and known is None:
+    states = [f"adds {name}" for name in entry.adds]
+    states += [f"removes {name}" for name in entry.removes]
+    says = f" (it {' and '.join(states)})" if states else ""
     raise UserError(
         f"direction {entry.name!r} does not say whether it adds or removes"
-        f" {attribute.text!r}; give --positive=adds or --positive=removes:"
-        " what a positive strength does"
+        f" {attribute.text!r}{says}; give --positive=adds or"
+        " --positive=removes: what a positive strength does"
     )
   if positive is None:
     reason = (

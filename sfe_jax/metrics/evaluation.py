@@ -278,6 +278,7 @@ def run(settings: Settings) -> dict[str, Any]:
     raise UserError("--without is for --method sfe")
   if os.path.isdir(settings.out):
     raise UserError(f"--out {settings.out} is a folder; name a JSON file")
+  atomic.require_writable(pathlib.Path(settings.out).absolute().parent)
   folder = weights.require_folder(settings.weights)
   networks = weights.require_folder(settings.networks or folder)
   generator = cast(Generator, weights.module(folder / "generator", Generator))

@@ -150,7 +150,8 @@ class Judge:
     full = small = faces = (x, y)
     if self.names["perceptual"] != OWN and self.size > _OFFICIAL_SIZE:
       small = (_resize(x, _OFFICIAL_SIZE), _resize(y, _OFFICIAL_SIZE))
-    if self.names["identity"] != OWN and self.size != _OFFICIAL_SIZE:
+    of_faces = self.names["identity"] not in (OWN, NONE)
+    if of_faces and self.size != _OFFICIAL_SIZE:
       faces = (_resize(x, _OFFICIAL_SIZE), _resize(y, _OFFICIAL_SIZE))
     values = self._compare(self._variables, full, small, faces)
     return {key: np.asarray(v, np.float64) for key, v in values.items()}

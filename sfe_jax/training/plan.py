@@ -27,7 +27,6 @@ _SMALLEST = {
     "checkpoint.every": 0,
     "checkpoint.keep": 1,
 }
-_TFDS_FOLDER = "~/tensorflow_datasets"
 
 
 def check(config: ConfigDict) -> None:
@@ -116,9 +115,9 @@ def _shards(
 def _tfds(
     what: str, path: str, option: str, config: ConfigDict
 ) -> Requirement:
-  folder = os.path.join(
-      os.path.expanduser(path or _TFDS_FOLDER), config.data.name
-  )
+  if not path:
+    return Requirement(what, "the default folder of TFDS", note="not checked")
+  folder = os.path.join(os.path.expanduser(path), config.data.name)
   if not os.path.isdir(folder):
     problem = (
         "no such data set of TensorFlow Datasets; prepare it there as"

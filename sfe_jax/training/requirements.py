@@ -9,7 +9,7 @@ import os
 import pathlib
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import runs, weights
+from sfe_jax.storage import checkpoints, runs, weights
 
 FACES, CARS = 1024, 512  # resolutions of the published generators
 _OFFICIAL = {
@@ -77,6 +77,7 @@ def network(
     resolution: of the generator, which tells the published models apart.
   """
   path = weights.locate(folder) / name
+  where = weights.shown(path)
   problem = ""
   if not path.is_dir():
     problem = f"missing; {_way_to(name, resolution)}"
@@ -85,7 +86,7 @@ def network(
       weights.describe(path)
     except UserError as error:
       problem = str(error)
-  return Requirement(f"network {name}", str(path), problem)
+  return Requirement(f"network {name}", where, problem)
 
 
 def _way_to(name: str, resolution: int) -> str:
@@ -113,9 +114,12 @@ def trained_network(folder: str, option: str, name: str) -> Requirement:
         f" --config.{option}"
     )
     return Requirement(what, '""', problem)
-  if holds(folder, name):
-    return Requirement(what, folder)
   path = weights.locate(folder)
+  if holds(folder, name):
+    problem = ""
+    if not (path / name).is_dir() and checkpoints.latest_step(path) is None:
+      problem = "has no checkpoint yet: train it first"
+    return Requirement(what, folder, problem)
   if runs.is_run(path):
     problem = f"trains {', '.join(runs.names(path))}, not {name}"
   else:
@@ -127,7 +131,14 @@ def trained_network(folder: str, option: str, name: str) -> Requirement:
 
 
 def holds(folder: str | os.PathLike, name: str) -> bool:
-  """Whether a weight folder, or the workdir of a run, holds a network."""
+  """Whether a weight folder, or the workdir of a run, holds a network.
+
+  Args:
+    folder: path or name; "" holds nothing.
+    name: name of the network.
+  """
+  if not folder:
+    return False
   path = pathlib.Path(weights.locate(folder))
   if (path / name).is_dir():
     return True

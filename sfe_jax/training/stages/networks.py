@@ -14,6 +14,7 @@ from sfe_jax.architecture import Architecture, Models
 from sfe_jax.devices import AXIS
 from sfe_jax.errors import UserError
 from sfe_jax.models.discriminator import Discriminator
+from sfe_jax.models.e4e import E4E
 from sfe_jax.models.irse import ArcFace
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.lpips import LPIPS
@@ -28,6 +29,15 @@ _TINY_WIDTH = 8
 _DTYPES = ("float32", "bfloat16")
 PERCEPTUAL = ("lpips_vgg", "perception")
 IDENTITIES = ("arcface", "moco", "perception", "none")
+_CLASSES: dict[str, type[nn.Module]] = {
+    "generator": Generator,
+    "e4e": E4E,
+    "discriminator": Discriminator,
+    "lpips_vgg": LPIPS,
+    "arcface": ArcFace,
+    "moco": ResNet50,
+    "perception": Perception,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +225,7 @@ def fields(name: str, dtype: Any) -> dict[str, Any]:
 
 def _read(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:
   folder = weights.locate(config.init.weights) / name
-  return weights.read(folder, **fields(name, dtype))
+  return weights.read(folder, _CLASSES[name], **fields(name, dtype))
 
 
 def _random(config: ConfigDict, name: str, dtype: Any) -> tuple[nn.Module, Any]:

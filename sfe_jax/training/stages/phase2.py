@@ -300,7 +300,7 @@ def _direction_requirements(config: ConfigDict) -> list[Requirement]:
     is missing.
   """
   folder = weights.locate(config.init.weights)
-  where = str(folder / "directions")
+  where = weights.shown(folder / "directions")
   what = f"directions of edits.set {config.edits.set}"
   try:
     powers = _powers(config)
