@@ -161,7 +161,8 @@ def load(
 
 
 def _encode(e4e: E4E, variables: Variables, pictures: jax.Array) -> jax.Array:
-  return pipeline.encode(e4e, variables["e4e"], layers.to_float(pictures))
+  images = layers.to_float(pictures)
+  return pipeline.encode(e4e, variables["e4e"], images)[0]
 
 
 def _decode(
