@@ -116,6 +116,7 @@ class Editor:
       *,
       without: Sequence[str] = (),
       domain: str | None = None,
+      registry: directions.Registry | None = None,
       dtype: Any = jnp.float32,
       batch_size: int = 1,
       precision: str = "highest",
@@ -130,6 +131,8 @@ class Editor:
         3: without "feature_editor" only w is edited, without "e4e" Delta is
         computed from the Inverter's w.
       domain: table of directions, see `directions.Registry.of_weights`.
+      registry: the directions; by default those that the folder offers for
+        `domain`.
       dtype: compute dtype; jnp.bfloat16 halves memory on accelerators.
       batch_size: number of pictures that pass the networks together.
       precision: of float32 products on accelerators; "highest" reproduces the
@@ -153,10 +156,13 @@ class Editor:
       modules[name], variables[name] = weights.read(
           folder / name, _NETWORKS[name], dtype=dtype
       )
+    if registry is None:
+      generator = modules["generator"]
+      registry = directions.Registry.of_weights(folder, generator, domain)
     return cls(
         Models(**modules),
         variables,
-        directions.Registry.of_weights(folder, modules["generator"], domain),
+        registry,
         batch_size=batch_size,
         precision=precision,
     )
@@ -167,6 +173,7 @@ class Editor:
       architecture: Architecture,
       seed: int = 0,
       *,
+      registry: directions.Registry | None = None,
       dtype: Any = jnp.float32,
       **options: Any,
   ) -> "Editor":
@@ -175,6 +182,8 @@ class Editor:
     Args:
       architecture: sizes of the networks.
       seed: of the random numbers.
+      registry: the directions; by default the published ones that fit the
+        generator and need no file.
       dtype: compute dtype.
       **options: `batch_size` and `precision`, see `load`.
     """
@@ -184,8 +193,9 @@ class Editor:
         name: jax.device_put(weights.random(getattr(models, name), seed))
         for name in _NETWORKS
     }
-    no_folder = directions.Registry.of_weights("weights", models.generator)
-    return cls(models, variables, no_folder, **options)
+    if registry is None:
+      registry = directions.Registry.published(models.generator)
+    return cls(models, variables, registry, **options)
 
   @property
   def resolution(self) -> int:

@@ -128,7 +128,6 @@ def load(
     registry: Registry,
     *,
     without: Sequence[str] = (),
-    domain: str | None = None,
     batch_size: int = 1,
 ) -> Method:
   """Reads a method's networks.
@@ -138,7 +137,6 @@ def load(
     folder: weight folder.
     registry: directions by name.
     without: optional networks that SFE leaves out.
-    domain: table of directions, see `Editor.load`.
     batch_size: pictures per batch.
 
   Raises:
@@ -149,7 +147,7 @@ def load(
         Editor.load(
             folder,
             without=tuple(without),
-            domain=domain,
+            registry=registry,
             batch_size=batch_size,
         )
     )
