@@ -13,28 +13,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import jax
 import tqdm
 from absl import app, flags, logging
 
+from sfe_jax import devices
 from sfe_jax.errors import UserError
 
 _HOME = pathlib.Path(__file__).resolve().parents[1]
 _PACKAGES = ("sfe_jax", "convert", "tests")
 _LIKENESS = 0.6  # least likeness of a config key that is suggested
-
-
-def enable_compilation_cache() -> None:
-  """Makes JAX keep compiled code in ~/.cache/sfe_jax between runs.
-
-  JAX_COMPILATION_CACHE_DIR, or a folder that is configured already, takes
-  precedence; an empty JAX_COMPILATION_CACHE_DIR turns the cache off.
-  """
-  key = "jax_compilation_cache_dir"
-  if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values[key]:
-    return
-  root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  jax.config.update(key, str(pathlib.Path(root) / "sfe_jax" / "xla"))
 
 
 def run(
@@ -55,7 +42,7 @@ def run(
 
   def guarded(argv: Sequence[str]) -> int | None:
     _set_up_log()
-    enable_compilation_cache()
+    devices.enable_compilation_cache()
     try:
       return main(argv)
     except UserError as error:

@@ -26,7 +26,7 @@ import numpy as np
 from absl import logging
 from jax.typing import ArrayLike
 
-from sfe_jax import command_line, directions, pipeline
+from sfe_jax import devices, directions, pipeline
 from sfe_jax.architecture import Architecture, Models, Variables
 from sfe_jax.directions import families, strengths
 from sfe_jax.directions.strengths import Strength
@@ -87,7 +87,7 @@ class Editor:
     """Takes networks; `load` and `random` make them."""
     if batch_size < 1:
       raise UserError(f"batch_size must be at least 1, got {batch_size}")
-    command_line.enable_compilation_cache()
+    devices.enable_compilation_cache()
     models.check()
     self.models = models
     self.variables = dict(variables)
@@ -149,7 +149,7 @@ class Editor:
       )
     wanted = [name for name in _NETWORKS if name not in without]
     _check_present(folder, wanted)
-    command_line.enable_compilation_cache()
+    devices.enable_compilation_cache()
     modules: dict[str, Any] = dict.fromkeys(_NETWORKS)
     variables = {}
     for name in wanted:
@@ -187,7 +187,7 @@ class Editor:
       dtype: compute dtype.
       **options: `batch_size` and `precision`, see `load`.
     """
-    command_line.enable_compilation_cache()
+    devices.enable_compilation_cache()
     models = architecture.build(dtype)
     variables = {
         name: jax.device_put(weights.random(getattr(models, name), seed))

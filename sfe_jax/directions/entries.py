@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
-from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LevelsMapper
 from sfe_jax.storage import weights
+from sfe_jax.storage.labels import name_key
 
 Folder = pathlib.Path | None  # a weight folder, or None where there is none
 

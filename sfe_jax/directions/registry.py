@@ -12,9 +12,9 @@ from absl import logging
 from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File, range_text
 from sfe_jax.directions.families import DirectionData, LatentSpace
-from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage.labels import name_key
 from sfe_jax.storage.weights import shown
 
 TABLES: dict[str, tuple[Entry, ...]] = {

@@ -19,7 +19,6 @@ from sfe_jax.directions import (
 )
 from sfe_jax.directions.candidates import Candidate
 from sfe_jax.directions.effects import Words
-from sfe_jax.directions.names import label_names
 from sfe_jax.directions.ranges import Effect, Probe
 from sfe_jax.directions.samples import LabelledPictures, Samples
 from sfe_jax.errors import UserError
@@ -209,7 +208,7 @@ def _replaceable(
     out: pathlib.Path, schema: labels.Schema, settings: Settings
 ) -> list[pathlib.Path]:
   """Fitted directions in OUT; UserError if other files are in the way."""
-  names = label_names(schema)
+  names = labels.label_names(schema)
   names += [f"pca{i + 1}" for i in range(settings.components)]
   names += [f"sefa{i + 1}" for i in range(settings.sefa)]
   old = list(files.fitted(out))
