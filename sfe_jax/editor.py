@@ -18,7 +18,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -37,15 +37,8 @@ from sfe_jax.models.feature_editor import FeatureEditor
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
-from sfe_jax.storage import checks, runs, weights
+from sfe_jax.storage import checks, origins, runs, weights
 
-# Official files that hold each network, for messages.
-_SOURCES = {
-    "generator": "stylegan2-ffhq-config-f.pt",
-    "inverter": "sfe_editor_light.pt",
-    "feature_editor": "sfe_editor_light.pt",
-    "e4e": "e4e_ffhq_encode.pt",
-}
 _NETWORKS = {
     "generator": Generator,
     "inverter": Inverter,
@@ -365,22 +358,28 @@ def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
   missing = [name for name in names if not (folder / name).is_dir()]
   if not missing:
     return
-  where = weights.shown(folder)
+  remedies = [f"{x}: {origins.way_to(x, _resolution(folder))}" for x in missing]
   if runs.is_run(folder.parent):
-    lacks, remedy = ", ".join(missing), (
+    remedies = [
         f"the training run {folder.parent} had none; copy the network's folder"
         " from another weight folder"
-    )
-  else:
-    lacks = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)
-    remedy = (
-        "convert the official file into it with python -m convert --src FILE"
-        f" --dst {where}"
-    )
+    ]
   if set(missing) <= set(OPTIONAL):
     flags = " ".join(f"--without={name}" for name in missing)
-    remedy += f", or edit without it: {flags}"
-  raise UserError(f"{where} lacks {lacks}; {remedy}")
+    remedies.append(f"or edit without it: {flags}")
+  raise UserError(
+      f"{weights.shown(folder)} lacks {', '.join(missing)}; "
+      + "; ".join(remedies)
+  )
+
+
+def _resolution(folder: pathlib.Path) -> int | None:
+  """The resolution of a weight folder's generator, None if there is none."""
+  try:
+    generator = weights.module(folder / "generator", Generator)
+  except UserError:
+    return None
+  return cast(Generator, generator).resolution
 
 
 def _check_inversion(inversion: Any) -> None:

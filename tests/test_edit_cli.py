@@ -322,7 +322,7 @@ def test_an_inversion_needs_no_editing_encoder(run, editor, tmp_path):
   want = images.to_uint8(want[0]).astype(int)
   assert np.abs(pixels("out/inversion/a.png") - want).max() <= 1
   np.save("d.npy", np.ones((1, 512), np.float32))
-  with pytest.raises(UserError, match="lacks e4e .*or edit .*--without=e4e"):
+  with pytest.raises(UserError, match="lacks e4e.*or edit .*--without=e4e"):
     run(*argv, "--direction", "d.npy", "--edit", "d=1")
 
 

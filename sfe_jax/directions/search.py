@@ -25,7 +25,7 @@ from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import atomic, images, labels, weights
+from sfe_jax.storage import atomic, images, labels, origins, weights
 
 REPORT, SHEET = "report.json", "sheet.png"
 _MEASURED = 96  # samples that ranges are measured on
@@ -176,8 +176,7 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
   """A network of a weight folder and its variables."""
   if not (folder / name).is_dir():
     raise UserError(
-        f"{weights.shown(folder)} holds no {name}; train it with"
-        f" configs/toy_{name}.py and copy WORKDIR/weights/{name} there"
+        f"{weights.shown(folder)} holds no {name}; {origins.way_to(name)}"
     )
   return weights.read(folder / name, _NETWORKS[name])
 

@@ -9,32 +9,7 @@ import os
 import pathlib
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import runs, weights
-
-FACES, CARS = 1024, 512  # resolutions of the published generators
-_OFFICIAL = {
-    "generator": {
-        FACES: "stylegan2-ffhq-config-f.pt",
-        CARS: "stylegan2-car-config-f-new.pkl",
-    },
-    "discriminator": {
-        FACES: "stylegan2-ffhq-config-f.pkl",
-        CARS: "stylegan2-car-config-f-new.pkl",
-    },
-    "e4e": {FACES: "e4e_ffhq_encode.pt", CARS: "e4e_cars_encode.pt"},
-}
-_OFFICIAL_AT_ANY_SIZE = {
-    "arcface": "model_ir_se50.pth",
-    "iresnet50": "iresnet50-7f187506.pth",
-    "lpips_vgg": "vgg16-397923af.pth (torchvision) and vgg.pth (LPIPS)",
-    "moco": "moco_v2_800ep_pretrain.pt",
-}
-_TRAINED_BY = {
-    "generator": "toy_generator.py",
-    "discriminator": "toy_generator.py",
-    "perception": "toy_perception.py",
-    "e4e": "toy_e4e.py",
-}
+from sfe_jax.storage import origins, runs, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,23 +54,13 @@ def network(
   path = weights.locate(folder) / name
   problem = ""
   if not path.is_dir():
-    problem = f"missing; {_way_to(name, resolution)}"
+    problem = f"missing; {origins.way_to(name, resolution)}"
   else:
     try:
       weights.describe(path)
     except UserError as error:
       problem = str(error)
   return Requirement(f"network {name}", str(path), problem)
-
-
-def _way_to(name: str, resolution: int) -> str:
-  """How a user gets the network `name`."""
-  official = _OFFICIAL_AT_ANY_SIZE.get(name) or _OFFICIAL.get(name, {}).get(
-      resolution
-  )
-  if official:
-    return f"python -m convert makes it from {official}"
-  return f"train it with --config={_TRAINED_BY[name]}"
 
 
 def trained_network(folder: str, option: str, name: str) -> Requirement:
