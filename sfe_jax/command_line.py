@@ -3,6 +3,7 @@
 import difflib
 import errno
 import functools
+import importlib.util
 import io
 import logging as std_logging
 import os
@@ -22,6 +23,25 @@ from sfe_jax.errors import UserError
 _HOME = pathlib.Path(__file__).resolve().parents[1]
 _PACKAGES = ("sfe_jax", "convert", "tests")
 _LIKENESS = 0.6  # least likeness of a config key that is suggested
+
+
+def require_packages(extra: str, names: Sequence[str]) -> None:
+  """Makes sure that packages can be imported, before hours of work.
+
+  Args:
+    extra: the extra of setup.py that installs them.
+    names: import names of the packages.
+
+  Raises:
+    UserError: packages are not installed.
+  """
+  missing = [x for x in names if importlib.util.find_spec(x) is None]
+  if missing:
+    raise UserError(
+        f"this program needs the packages {', '.join(missing)}; install the"
+        f" extra {extra}: pip install 'sfe_jax[{extra}]', or in a checkout"
+        f" pip install -e '.[{extra}]'"
+    )
 
 
 def run(
