@@ -37,7 +37,7 @@ from sfe_jax.models.feature_editor import FeatureEditor
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
-from sfe_jax.storage import checks, origins, runs, weights
+from sfe_jax.storage import checks, layout, origins, weights
 
 _NETWORKS = {
     "generator": Generator,
@@ -359,7 +359,7 @@ def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
   if not missing:
     return
   remedies = [f"{x}: {origins.way_to(x, _resolution(folder))}" for x in missing]
-  if runs.is_run(folder.parent):
+  if layout.is_run(folder.parent):
     remedies = [
         f"the training run {folder.parent} had none; copy the network's folder"
         " from another weight folder"

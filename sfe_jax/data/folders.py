@@ -196,7 +196,7 @@ def _write_labels(
     writer = csv.writer(target, lineterminator="\n")
     header = [name.strip() for name in next(rows)]
     writer.writerow(header)
-    column = header.index("file")
+    column = header.index(label_files.FILE)
     for row in filter(None, rows):
       path = os.path.normpath(os.path.join(folder, row[column].strip()))
       if path in places:

@@ -25,7 +25,7 @@ from sfe_jax.storage import atomic
 
 BINARY, CONTINUOUS, CATEGORICAL = "binary", "continuous", "categorical"
 EFFECTS = "effects.json"  # beside a CSV file, see `read_effects`
-_FILE = "file"
+FILE = "file"  # the column of paths
 _MOST_CHOICES = 64
 # Line numbers and texts of a column.
 _Cells = Sequence[tuple[int, str]]
@@ -155,7 +155,7 @@ class Table:
     if missing:
       raise UserError(
           f"{self.path} has no row for {len(missing)} of {len(files)} pictures,"
-          f" such as {missing[0]}; its column {_FILE!r} is relative to"
+          f" such as {missing[0]}; its column {FILE!r} is relative to"
           f" {os.path.dirname(self.path)}"
       )
     return self.values[[self.rows[path] for path in paths]]
@@ -177,9 +177,9 @@ def read(path: str | os.PathLike) -> Table:
   """
   path = os.path.abspath(path)
   header, lines = _read(path)
-  if _FILE not in header:
+  if FILE not in header:
     raise UserError(
-        f"{path} has no column {_FILE!r}, only {', '.join(header)}; it holds"
+        f"{path} has no column {FILE!r}, only {', '.join(header)}; it holds"
         " every picture's path, relative to the folder of the labels"
     )
   rows: dict[str, int] = {}
@@ -187,7 +187,7 @@ def read(path: str | os.PathLike) -> Table:
   values: list[np.ndarray] = []
   for i, name in enumerate(header):
     cells = [(line, fields[i].strip()) for line, fields in lines]
-    if name == _FILE:
+    if name == FILE:
       rows = _rows(path, cells)
       continue
     column, numbers = _column(path, name, cells)
@@ -196,7 +196,7 @@ def read(path: str | os.PathLike) -> Table:
       values.append(numbers)
   if not schema:
     raise UserError(
-        f"{path} has no column to learn from; it needs some besides {_FILE!r},"
+        f"{path} has no column to learn from; it needs some besides {FILE!r},"
         " with different values"
     )
   together = np.concatenate(values, 1).astype(np.float32)

@@ -9,7 +9,7 @@ import os
 import pathlib
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import origins, runs, weights
+from sfe_jax.storage import layout, origins, runs, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def trained_network(folder: str, option: str, name: str) -> Requirement:
   if holds(folder, name):
     return Requirement(what, folder)
   path = weights.locate(folder)
-  if runs.is_run(path):
+  if layout.is_run(path):
     problem = f"trains {', '.join(runs.names(path))}, not {name}"
   else:
     problem = (
@@ -96,7 +96,7 @@ def holds(folder: str | os.PathLike, name: str) -> bool:
   path = pathlib.Path(weights.locate(folder))
   if (path / name).is_dir():
     return True
-  return runs.is_run(path) and name in runs.names(path)
+  return layout.is_run(path) and name in runs.names(path)
 
 
 def require(requirements: list[Requirement]) -> None:
