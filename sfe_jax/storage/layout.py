@@ -1,4 +1,4 @@
-"""Names of the files and folders in the workdir of a run, see `storage.runs`."""
+"""Names of files and folders in the workdir of a run, see `storage.runs`."""
 
 import os
 import pathlib

@@ -71,7 +71,7 @@ def starts(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def read_curves(workdir: str | os.PathLike) -> dict[str, dict[int, float]]:
-  """Reads layout.CURVES: {name: {step: value}} in order of steps, {} for a new run.
+  """Reads layout.CURVES: {name: {step: value}} by step; {} for a new run.
 
   A resumed run may write a step again; the last value counts.
   """
