@@ -87,7 +87,7 @@ class Editor:
     self.directions = directions
     self.batch_size = batch_size
     self._precision = precision
-    self._remarks: set[str] = set()
+    self._remarked: set[str] = set()
     self._invert = self._jit(_invert)
     self._reconstruct = self._jit(pipeline.reconstruct)
     self._edit = self._jit(pipeline.edit)
@@ -235,8 +235,9 @@ class Editor:
     for all pictures, an array (n,) has one strength per picture, and a list or
     tuple makes a strip: every picture is edited once per entry.
 
-    A warning is logged if a strength is far outside its published range, or if
-    a result is not finite or completely black or white.
+    A warning is logged if a strength is outside its direction's useful range
+    (once per direction), or if a result is not finite or completely black or
+    white.
 
     Args:
       inversion: of n pictures, from `invert`.
@@ -278,9 +279,10 @@ class Editor:
     n = inversion.w.shape[0]
     checked = {k: strengths.per_picture(k, s, n) for k, s in edits.items()}
     for name, values in checked.items():
-      remark = strengths.remark(self.directions.entry(name), values)
-      if remark and remark not in self._remarks:
-        self._remarks.add(remark)  # said once, however many batches follow
+      entry = self.directions.entry(name)
+      remark = strengths.remark(entry, values)
+      if remark and entry.name not in self._remarked:
+        self._remarked.add(entry.name)  # once, however many batches follow
         logging.warning(remark)
     rows: list[Any] = [
         inversion,

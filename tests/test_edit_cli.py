@@ -466,8 +466,8 @@ def test_exit_codes_and_imports(folder, editor, tmp_path):
   lines = done.stderr.splitlines()
   lines = [x for x in lines if x.strip() and "%|" not in x]  # progress
   lines = [x for x in lines if not x.startswith("still working")]
-  assert lines[0] == "age 20 is outside the useful range -10..10"
-  assert lines[1] == f"loading {folder}"
+  assert lines[0] == f"loading {folder}"
+  assert lines[1] == "age 20 is outside the useful range -10..10"
   assert lines[2] == f"wrote out/{path}"
   assert lines[3].startswith("skipped: in/b.png: not a readable image")
   assert lines[4:] == ["1 of 2 pictures skipped"]
