@@ -179,7 +179,7 @@ def test_the_sheet_shows_every_direction(folder, found):
   _, report = found
   sheet = images.read(folder / "directions" / search.SHEET)
   rows = len(report["directions"])
-  assert sheet.shape == (18 + 72 * rows, 72 * 16, 3)
+  assert sheet.shape == (18 + (18 + 72) * rows, 72 * 15, 3)
 
 
 def test_the_registry_lists_and_applies_them(folder, found):

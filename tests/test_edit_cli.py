@@ -343,7 +343,7 @@ def test_results_that_are_not_finite_are_skipped(run, caplog):
   edit = ["--direction", "d.npy", "--edit", "d=10"]
   assert run("--dir", "in", *edit, "--inversion", "--grid") == 1
   assert written() == {"inversion/0.jpg", "inversion/1.jpg"}
-  assert "skipped: in/1.png: d/edit_power_10" in caplog.text
+  assert "skipped: in/1.png: d/edit_power_10.0000: pictures hold" in caplog.text
   assert "2 of 2 pictures skipped" in caplog.text
 
 

@@ -179,9 +179,9 @@ def _pictures(x: jax.Array) -> np.ndarray:
   """Rounds float [-1, 1] to uint8, as saved files are.
 
   Raises:
-    UserError: a pixel is NaN or infinite, which would become black.
+    UserError: a pixel is not finite.
   """
-  pixels = np.asarray(x)
-  if not np.isfinite(pixels).all():
-    raise UserError("the networks give NaN or infinity; check the weights")
-  return images.to_uint8(pixels)
+  try:
+    return images.to_uint8(x)
+  except UserError as error:
+    raise UserError(f"{error}; check the weights of the networks") from error

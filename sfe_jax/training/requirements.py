@@ -8,6 +8,8 @@ import dataclasses
 import os
 import pathlib
 
+from ml_collections import ConfigDict
+
 from sfe_jax.errors import UserError
 from sfe_jax.storage import layout, origins, runs, weights
 
@@ -39,6 +41,12 @@ class Requirement:
     if self.problem:
       return f"{line}: {self.problem}"
     return f"{line} ({self.note})" if self.note else line
+
+
+def labels_path(config: ConfigDict) -> str:
+  """Path of the labels that a config names; "" if it names none."""
+  labels = config.data.get("labels")
+  return os.path.join(config.data.path, labels) if labels else ""
 
 
 def network(
