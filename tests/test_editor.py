@@ -13,7 +13,7 @@ import pytest
 
 from sfe_jax import Editor, images, pipeline
 from sfe_jax import editor as editor_module
-from sfe_jax.directions import Entry, strengths
+from sfe_jax.directions import Entry, Registry, strengths
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
@@ -34,7 +34,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def editor(folder):
-  return tiny.editor(folder=folder)
+  models, variables = tiny.networks()
+  registry = Registry.of_weights(folder, models.generator, "faces")
+  return Editor(models, variables, registry)
 
 
 @pytest.fixture(scope="module")
