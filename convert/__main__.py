@@ -15,7 +15,7 @@ from absl import flags
 
 from sfe_jax import command_line
 from sfe_jax.errors import UserError
-from sfe_jax.storage import runs
+from sfe_jax.storage import layout
 
 from . import export, importer
 
@@ -58,7 +58,7 @@ def main(_: Sequence[str]) -> int:
   if len(FLAGS.src) > 1:
     raise UserError("--export takes one --src, a weight folder or a run")
   (src,) = FLAGS.src
-  if runs.is_run(src):
+  if layout.is_run(src):
     export.export_run(src, FLAGS.dst, FLAGS.step)
   elif FLAGS.step is not None:
     raise UserError(f"--step needs a training run, but {src} is not one")

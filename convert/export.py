@@ -14,7 +14,7 @@ from absl import logging
 
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, runs, weights
+from sfe_jax.storage import atomic, layout, runs, weights
 
 from . import official, reader
 from .family import Family
@@ -114,7 +114,7 @@ def export_run(
   step = runs.deployed_step(src) if step is None else step
   trained = {name: runs.read(src, name, step) for name in names}
   with atomic.staging(dst) as scratch, atomic.staging(dst) as stage:
-    networks = find(src / "weights")
+    networks = find(src / layout.WEIGHTS)
     for name, (module, variables) in trained.items():
       networks[name] = scratch / name
       weights.write(networks[name], module, variables)
@@ -124,7 +124,7 @@ def export_run(
 
 def find(src: pathlib.Path) -> dict[str, pathlib.Path]:
   """The networks of a weight folder: {name: folder}."""
-  folders = sorted(p.parent for p in src.glob("**/network.json"))
+  folders = sorted(p.parent for p in src.glob(f"**/{weights.DOCUMENT}"))
   names = {folder.relative_to(src): folder for folder in folders}
   return {
       name.as_posix(): folder

@@ -110,7 +110,7 @@ def _files(
 
 def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
   """Files of a folder, except hidden ones and converted networks."""
-  converted = {p.parent for p in folder.rglob("network.json")}
+  converted = {p.parent for p in folder.rglob(weights.DOCUMENT)}
   return sorted(
       p for p in folder.rglob("*")
       if p.is_file()

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     raise UserError("give OUT: python -m sfe_jax.ablations OUT")
   from sfe_jax import own_domain
 
-  own_domain.require_packages()
+  command_line.require_packages("train", own_domain.PACKAGES)
   from sfe_jax.own_domain import ablations  # needs these packages
 
   return ablations.run(argv[1], dry_run=FLAGS.dry_run)

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import functools
+import importlib.util
 import io
 import logging as std_logging
 import os
@@ -13,10 +14,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import jax
 import tqdm
 from absl import app, flags, logging
 
+from sfe_jax import devices
 from sfe_jax.errors import UserError
 
 _HOME = pathlib.Path(__file__).parents[1]
@@ -24,17 +25,23 @@ _PACKAGES = ("sfe_jax", "convert", "tests")
 _LIKENESS = 0.6  # least likeness of a config key that is suggested
 
 
-def enable_compilation_cache() -> None:
-  """Makes JAX keep compiled code in ~/.cache/sfe_jax between runs.
+def require_packages(extra: str, names: Sequence[str]) -> None:
+  """Makes sure that packages can be imported, before hours of work.
 
-  JAX_COMPILATION_CACHE_DIR, or a folder that is configured already, takes
-  precedence; an empty JAX_COMPILATION_CACHE_DIR turns the cache off.
+  Args:
+    extra: the extra of setup.py that installs them.
+    names: import names of the packages.
+
+  Raises:
+    UserError: packages are not installed.
   """
-  key = "jax_compilation_cache_dir"
-  if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values[key]:
-    return
-  root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  jax.config.update(key, str(pathlib.Path(root) / "sfe_jax" / "xla"))
+  missing = [x for x in names if importlib.util.find_spec(x) is None]
+  if missing:
+    raise UserError(
+        f"this program needs the packages {', '.join(missing)}; install the"
+        f" extra {extra}: pip install 'sfe_jax[{extra}]', or in a checkout"
+        f" pip install -e '.[{extra}]'"
+    )
 
 
 def run(
@@ -55,7 +62,7 @@ def run(
 
   def guarded(argv: Sequence[str]) -> int | None:
     _set_up_log()
-    enable_compilation_cache()
+    devices.enable_compilation_cache()
     try:
       return main(argv)
     except UserError as error:

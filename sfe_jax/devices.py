@@ -1,11 +1,14 @@
-"""Maps functions over devices and processes; nothing else knows how.
+"""Maps functions over devices and processes, and caches compiled code.
 
-A step is written for one device and knows only the axis name `AXIS`.  Here it
-is mapped over all devices (pmap), its state is replicated and its batches are
-split.  With several processes (`initialize`) every process holds the share of
-each batch that belongs to its own devices.
+Nothing else knows how functions are mapped.  A step is written for one device
+and knows only the axis name `AXIS`.  Here it is mapped over all devices (pmap),
+its state is replicated and its batches are split.  With several processes
+(`initialize`) every process holds the share of each batch that belongs to its
+own devices.
 """
 
+import os
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,19 @@ from sfe_jax.errors import UserError
 
 AXIS = "batch"
 _START_TIMEOUT = 300
+
+
+def enable_compilation_cache() -> None:
+  """Makes JAX keep compiled code in ~/.cache/sfe_jax between runs.
+
+  JAX_COMPILATION_CACHE_DIR, or a folder that is configured already, takes
+  precedence; an empty JAX_COMPILATION_CACHE_DIR turns the cache off.
+  """
+  key = "jax_compilation_cache_dir"
+  if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values[key]:
+    return
+  root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+  jax.config.update(key, str(pathlib.Path(root) / "sfe_jax" / "xla"))
 
 
 def initialize(

@@ -18,7 +18,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ import numpy as np
 from absl import logging
 from jax.typing import ArrayLike
 
-from sfe_jax import command_line, directions, pipeline
+from sfe_jax import devices, directions, pipeline
 from sfe_jax.architecture import Architecture, Models, Variables
 from sfe_jax.directions import families, strengths
 from sfe_jax.directions.strengths import Strength
@@ -37,15 +37,8 @@ from sfe_jax.models.feature_editor import FeatureEditor
 from sfe_jax.models.inverter import Inverter
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.pipeline import Edit, Edited, Inversion
-from sfe_jax.storage import checks, runs, weights
+from sfe_jax.storage import checks, layout, origins, weights
 
-# Official files that hold each network, for messages.
-_SOURCES = {
-    "generator": "stylegan2-ffhq-config-f.pt",
-    "inverter": "sfe_editor_light.pt",
-    "feature_editor": "sfe_editor_light.pt",
-    "e4e": "e4e_ffhq_encode.pt",
-}
 _NETWORKS = {
     "generator": Generator,
     "inverter": Inverter,
@@ -87,14 +80,14 @@ class Editor:
     """Takes networks; `load` and `random` make them."""
     if batch_size < 1:
       raise UserError(f"batch_size must be at least 1, got {batch_size}")
-    command_line.enable_compilation_cache()
+    devices.enable_compilation_cache()
     models.check()
     self.models = models
     self.variables = dict(variables)
     self.directions = directions
     self.batch_size = batch_size
     self._precision = precision
-    self._remarks: set[str] = set()
+    self._remarked: set[str] = set()
     self._invert = self._jit(_invert)
     self._reconstruct = self._jit(pipeline.reconstruct)
     self._edit = self._jit(pipeline.edit)
@@ -116,6 +109,7 @@ class Editor:
       *,
       without: Sequence[str] = (),
       domain: str | None = None,
+      registry: directions.Registry | None = None,
       dtype: Any = jnp.float32,
       batch_size: int = 1,
       precision: str = "highest",
@@ -130,6 +124,8 @@ class Editor:
         3: without "feature_editor" only w is edited, without "e4e" Delta is
         computed from the Inverter's w.
       domain: table of directions, see `directions.Registry.of_weights`.
+      registry: the directions; by default those that the folder offers for
+        `domain`.
       dtype: compute dtype; jnp.bfloat16 halves memory on accelerators.
       batch_size: number of pictures that pass the networks together.
       precision: of float32 products on accelerators; "highest" reproduces the
@@ -146,17 +142,20 @@ class Editor:
       )
     wanted = [name for name in _NETWORKS if name not in without]
     _check_present(folder, wanted)
-    command_line.enable_compilation_cache()
+    devices.enable_compilation_cache()
     modules: dict[str, Any] = dict.fromkeys(_NETWORKS)
     variables = {}
     for name in wanted:
       modules[name], variables[name] = weights.read(
           folder / name, _NETWORKS[name], dtype=dtype
       )
+    if registry is None:
+      generator = modules["generator"]
+      registry = directions.Registry.of_weights(folder, generator, domain)
     return cls(
         Models(**modules),
         variables,
-        directions.Registry.of_weights(folder, modules["generator"], domain),
+        registry,
         batch_size=batch_size,
         precision=precision,
     )
@@ -167,6 +166,7 @@ class Editor:
       architecture: Architecture,
       seed: int = 0,
       *,
+      registry: directions.Registry | None = None,
       dtype: Any = jnp.float32,
       **options: Any,
   ) -> "Editor":
@@ -175,17 +175,20 @@ class Editor:
     Args:
       architecture: sizes of the networks.
       seed: of the random numbers.
+      registry: the directions; by default the published ones that fit the
+        generator and need no file.
       dtype: compute dtype.
       **options: `batch_size` and `precision`, see `load`.
     """
-    command_line.enable_compilation_cache()
+    devices.enable_compilation_cache()
     models = architecture.build(dtype)
     variables = {
         name: jax.device_put(weights.random(getattr(models, name), seed))
         for name in _NETWORKS
     }
-    no_folder = directions.Registry.of_weights("weights", models.generator)
-    return cls(models, variables, no_folder, **options)
+    if registry is None:
+      registry = directions.Registry.published(models.generator)
+    return cls(models, variables, registry, **options)
 
   @property
   def resolution(self) -> int:
@@ -232,8 +235,9 @@ class Editor:
     for all pictures, an array (n,) has one strength per picture, and a list or
     tuple makes a strip: every picture is edited once per entry.
 
-    A warning is logged if a strength is far outside its published range, or if
-    a result is not finite or completely black or white.
+    A warning is logged if a strength is outside its direction's useful range
+    (once per direction), or if a result is not finite or completely black or
+    white.
 
     Args:
       inversion: of n pictures, from `invert`.
@@ -275,9 +279,10 @@ class Editor:
     n = inversion.w.shape[0]
     checked = {k: strengths.per_picture(k, s, n) for k, s in edits.items()}
     for name, values in checked.items():
-      remark = strengths.remark(self.directions.entry(name), values)
-      if remark and remark not in self._remarks:
-        self._remarks.add(remark)  # said once, however many batches follow
+      entry = self.directions.entry(name)
+      remark = strengths.remark(entry, values)
+      if remark and entry.name not in self._remarked:
+        self._remarked.add(entry.name)  # once, however many batches follow
         logging.warning(remark)
     rows: list[Any] = [
         inversion,
@@ -355,22 +360,28 @@ def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
   missing = [name for name in names if not (folder / name).is_dir()]
   if not missing:
     return
-  where = weights.shown(folder)
-  if runs.is_run(folder.parent):
-    lacks, remedy = ", ".join(missing), (
+  remedies = [f"{x}: {origins.way_to(x, _resolution(folder))}" for x in missing]
+  if layout.is_run(folder.parent):
+    remedies = [
         f"the training run {folder.parent} had none; copy the network's folder"
         " from another weight folder"
-    )
-  else:
-    lacks = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)
-    remedy = (
-        "convert the official file into it with python -m convert --src FILE"
-        f" --dst {where}"
-    )
+    ]
   if set(missing) <= set(OPTIONAL):
     flags = " ".join(f"--without={name}" for name in missing)
-    remedy += f", or edit without it: {flags}"
-  raise UserError(f"{where} lacks {lacks}; {remedy}")
+    remedies.append(f"or edit without it: {flags}")
+  raise UserError(
+      f"{weights.shown(folder)} lacks {', '.join(missing)}; "
+      + "; ".join(remedies)
+  )
+
+
+def _resolution(folder: pathlib.Path) -> int | None:
+  """The resolution of a weight folder's generator, None if there is none."""
+  try:
+    generator = weights.module(folder / "generator", Generator)
+  except UserError:
+    return None
+  return cast(Generator, generator).resolution
 
 
 def _check_inversion(inversion: Any) -> None:

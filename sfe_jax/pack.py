@@ -22,7 +22,7 @@ from absl import flags, logging
 from sfe_jax import command_line
 from sfe_jax.directions import files
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, runs, weights
+from sfe_jax.storage import atomic, layout, runs, weights
 
 FLAGS = flags.FLAGS
 _DIRECTIONS = "directions"
@@ -116,8 +116,8 @@ def copy_training(
         roots=[os.getcwd(), *_checkouts(starts)],
     )
     atomic.write_json(target / f"{folder.name}.json", about)
-    if (folder / runs.CURVES).exists():
-      _copy_file(folder / runs.CURVES, target / f"{folder.name}.jsonl")
+    if (folder / layout.CURVES).exists():
+      _copy_file(folder / layout.CURVES, target / f"{folder.name}.jsonl")
 
 
 def _checkouts(starts: Sequence[dict[str, Any]]) -> list[str]:

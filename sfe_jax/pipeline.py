@@ -161,19 +161,47 @@ def delta_features(
   return cast(jax.Array, features)
 
 
-def encode(e4e: E4E, variables: Any, images: jax.Array) -> jax.Array:
+def encode(
+    e4e: E4E, variables: Any, images: jax.Array, train: bool = False
+) -> tuple[jax.Array, dict[str, Any]]:
   """Predicts latents with the editing encoder E.
 
   Args:
     e4e: the encoder.
     variables: the Flax variables of this encoder, not the dict of all networks.
     images: (n, h, w, 3), resized to the encoder's input without antialiasing.
+    train: use batch statistics and return the updated running ones.
+
+  Returns:
+    w+ latents (n, styles, w_dim), and {"batch_stats": ...} if `train`, else {}.
+  """
+  images = layers.resize_bilinear(images, e4e.input_size)
+  found = e4e.apply(
+      variables, images, train, mutable=["batch_stats"] if train else []
+  )
+  return cast(tuple[jax.Array, dict[str, Any]], found)
+
+
+def editing_latents(
+    models: Models, variables: Variables, images: jax.Array
+) -> jax.Array:
+  """The latents that synthetic pairs and Delta are made from.
+
+  Args:
+    models: networks; without `e4e`, the Inverter's w (equation 1) takes the
+      place of E's latents.
+    variables: their variables.
+    images: (n, h, w, 3), resized to the encoder's input without antialiasing.
 
   Returns:
     w+ latents (n, styles, w_dim).
   """
-  images = layers.resize_bilinear(images, e4e.input_size)
-  return cast(jax.Array, e4e.apply(variables, images))
+  if models.e4e is not None:
+    return encode(models.e4e, variables["e4e"], images)[0]
+  assert models.inverter is not None
+  images = layers.resize_bilinear(images, models.inverter.input_size)
+  found = models.inverter.apply(variables["inverter"], images, method="encode")
+  return cast(tuple[jax.Array, Any], found)[0]
 
 
 def run_inverter(
@@ -315,7 +343,7 @@ def invert(
   images = layers.resize_bilinear(images, models.inverter.input_size)
   w_e = None
   if models.e4e is not None:
-    w_e = encode(models.e4e, variables["e4e"], images)
+    w_e, _ = encode(models.e4e, variables["e4e"], images)
   found, _ = run_inverter(models, variables, images, w_e)
   w_e = found.w if w_e is None else w_e
   return Inversion(found.w, found.f_k, found.skip, w_e, found.f_e)

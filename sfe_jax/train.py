@@ -17,7 +17,6 @@ usage, something is missing, or a loss is not finite; 130 the run was saved
 after Ctrl-C.
 """
 
-import importlib.util
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,16 +27,7 @@ from sfe_jax import command_line
 from sfe_jax.errors import UserError
 
 FLAGS = flags.FLAGS
-_EXTRA = ("ml_collections", "grain", "optax", "clu")  # of `sfe_jax[train]`
-
-
-def _require_extra() -> None:
-  """Raises UserError if packages of the extra `train` are not installed."""
-  missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
-  if missing:
-    raise UserError(
-        f"training needs {', '.join(missing)}: pip install 'sfe_jax[train]'"
-    )
+_PACKAGES = ("ml_collections", "grain", "optax", "clu")
 
 
 def define_flags() -> None:
@@ -46,7 +36,7 @@ def define_flags() -> None:
   Raises:
     UserError: packages that training needs are not installed.
   """
-  _require_extra()
+  command_line.require_packages("train", _PACKAGES)
   from sfe_jax.training import config_file
 
   config_file.define()

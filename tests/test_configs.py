@@ -12,7 +12,7 @@ from jax import config as jax_config
 from ml_collections import ConfigDict
 
 from configs import common
-from sfe_jax import command_line, train
+from sfe_jax import devices, train
 from sfe_jax.architecture import Architecture
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.iresnet import IResNet
@@ -251,7 +251,7 @@ def test_every_key_is_read(name, places, tmp_path, monkeypatch):
   # What copies or prints the whole config reads nothing for a purpose.
   monkeypatch.setattr(config_file, "read", lambda: config)
   monkeypatch.setattr(start.workdir, "start", lambda *args: None)
-  monkeypatch.setattr(command_line, "enable_compilation_cache", lambda: None)
+  monkeypatch.setattr(devices, "enable_compilation_cache", lambda: None)
   monkeypatch.setattr(stages, "build", build)
   monkeypatch.setattr(weights, "init", fill)
   assert cli.run(train, "--workdir", tmp_path / "w") == 0

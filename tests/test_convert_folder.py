@@ -15,6 +15,7 @@ from convert import export, importer
 from sfe_jax.directions import Registry
 from sfe_jax.errors import UserError
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
+from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
 from tests import official_files, tiny
 from tests.tiny_official import (
@@ -182,7 +183,7 @@ def test_directions_of_one_name(tmp_path):
       for p in (tmp_path / "dst" / "directions").iterdir()
   }
   assert made == {"mine": 1, "mine@c": 2, "own0": 1, "own1": 1, "own2": 2}
-  registry = Registry.load(tmp_path / "dst", "none", 4, (4, 4))
+  registry = Registry.of_weights(tmp_path / "dst", Generator(8, (4, 4)), "none")
   assert "mine@c" in registry.names()
 
 

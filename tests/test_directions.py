@@ -10,6 +10,7 @@ import pytest
 import sfe_jax
 from convert.rules import directions as rules
 from convert.rules import mappers as mapper_rules
+from sfe_jax.architecture import Architecture
 from sfe_jax.directions import (
     LatentSpace,
     Registry,
@@ -30,7 +31,7 @@ from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
 
-WIDTHS = (512,) * 10 + (256, 256, 128, 128, 64, 64, 32)
+FFHQ = Architecture().generator()
 SMALL = LatentSpace(10, (8, 8, 4), w_dim=8)
 
 
@@ -150,7 +151,7 @@ def test_styleclip_global_needs_a_response():
 
 def weights_folder(tmp_path):
   folder = tmp_path / "directions"
-  folder.mkdir()
+  folder.mkdir(parents=True)
   pca = {"mean": normal(1, 512), "comp": normal(80, 1, 512),
          "std": np.ones(80, np.float32)}
   for stem in ("age", "smile", "rotation"):
@@ -235,7 +236,7 @@ def test_attributes_are_celebas():
 
 
 def test_registry_finds_files(tmp_path):
-  registry = Registry.load(weights_folder(tmp_path), "faces", 18, WIDTHS)
+  registry = Registry.of_weights(weights_folder(tmp_path), FFHQ)
   names = registry.names()
   assert {"age", "fs_glasses", "lipstick", "blond hair", "beard"} <= set(names)
   assert not {"fs_smiling", "afro", "fs3", "ffhq_pca"} & set(names)
@@ -250,7 +251,7 @@ def test_registry_finds_files(tmp_path):
 
 
 def test_registry_errors(tmp_path):
-  registry = Registry.load(weights_folder(tmp_path), "faces", 18, WIDTHS)
+  registry = Registry.of_weights(weights_folder(tmp_path), FFHQ)
   with pytest.raises(UserError, match="'smilling'.*mean.*'smiling'.*--list"):
     registry.get("smilling")
   with pytest.raises(
@@ -266,7 +267,7 @@ def test_registry_errors(tmp_path):
 def test_registry_of_another_generator(tmp_path):
   """Directions that do not exist in a smaller generator say so."""
   folder = weights_folder(tmp_path)
-  registry = Registry.load(folder, "faces", 8, (512,) * 7)
+  registry = Registry.of_weights(folder, Generator(32, (512,) * 4), "faces")
   described = {d.name: d for d in registry.describe()}
   assert described["age"].available
   assert described["nose_length"].available
@@ -281,12 +282,24 @@ def test_registry_of_another_generator(tmp_path):
 
 
 def test_registry_of_another_domain(tmp_path):
-  registry = Registry.load(weights_folder(tmp_path), "dogs", 18, WIDTHS)
+  registry = Registry.of_weights(weights_folder(tmp_path), FFHQ, "none")
   assert registry.names() == ["beard"]
 
 
 def generator(resolution, w_dim=512):
   return Generator(resolution, (8,) * 9, w_dim)
+
+
+def test_published_directions_look_at_no_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  weights_folder(tmp_path / "weights")
+  registry = Registry.published(FFHQ)
+  families_offered = {registry.entry(n).family for n in registry.names()}
+  assert families_offered == {"StyleSpace"}
+  with pytest.raises(UserError, match="directions/age.npz is missing"):
+    registry.get("age")
+  with pytest.raises(UserError, match="unknown .*--list_edits`$"):
+    registry.get("mine")
 
 
 def test_the_generators_shape_chooses_the_table(tmp_path):
@@ -399,7 +412,7 @@ def test_shipped_directions_say_what_they_do():
 def test_damaged_file_does_not_stop_the_others(tmp_path):
   folder = weights_folder(tmp_path)
   (folder / "directions" / "age.npz").write_bytes(b"<html>quota</html>")
-  registry = Registry.load(folder, "faces", 18, WIDTHS)
+  registry = Registry.of_weights(folder, FFHQ)
   assert "smile" in registry.names()
   with pytest.raises(UserError, match="age.npz cannot be read"):
     registry.get("age")
@@ -408,15 +421,16 @@ def test_damaged_file_does_not_stop_the_others(tmp_path):
 def test_mapper_from_folder(tmp_path):
   module = LevelsMapper(8, ("coarse", "medium"))
   variables = weights.init(module, jax.random.key(0))
+  small = Generator(64, (8,) * 5, 8)
   weights.write(tmp_path / "mappers" / "afro", module, variables)
-  registry = Registry.load(tmp_path, "faces", 10, (8, 8, 4), w_dim=8)
+  registry = Registry.of_weights(tmp_path, small, "faces")
   assert "afro" in registry.names()
   w_plus = normal(1, 10, 8)
   got = apply(registry.get("afro"), w_plus, jnp.full(1, 0.1)).w_offset
   want = 0.1 * module.apply(variables, w_plus)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
-  other = Registry.load(tmp_path, "faces", 18, WIDTHS)
+  other = Registry.of_weights(tmp_path, FFHQ)
   with pytest.raises(UserError, match="'afro' is not available.*width.*512"):
     other.get("afro")
 
@@ -426,7 +440,7 @@ def test_add_file(tmp_path, ending):
   path = tmp_path / f"mine{ending}"
   direction = normal(512)
   (np.save if ending == ".npy" else np.savez)(path, direction)
-  registry = Registry.load(tmp_path, "faces", 18, WIDTHS)
+  registry = Registry.of_weights(tmp_path, FFHQ)
   assert registry.add_file(path) == "mine"
   assert registry.add_file(path, "other") == "other"
   edit = apply(registry.get("mine"), normal(1, 18, 512), jnp.full(1, 2.0))
@@ -436,7 +450,7 @@ def test_add_file(tmp_path, ending):
 
 
 def test_add_file_refuses(tmp_path):
-  registry = Registry.load(tmp_path, "faces", 18, WIDTHS)
+  registry = Registry.of_weights(tmp_path, FFHQ)
   with pytest.raises(UserError, match="expected .npy or .npz.*convert"):
     registry.add_file(tmp_path / "age.pt")
   with pytest.raises(UserError, match="does not exist"):

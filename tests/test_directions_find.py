@@ -179,7 +179,7 @@ def test_the_sheet_shows_every_direction(folder, found):
   _, report = found
   sheet = images.read(folder / "directions" / search.SHEET)
   rows = len(report["directions"])
-  assert sheet.shape == (18 + 72 * rows, 72 * 16, 3)
+  assert sheet.shape == (18 + (18 + 72) * rows, 72 * 15, 3)
 
 
 def test_the_registry_lists_and_applies_them(folder, found):
@@ -297,7 +297,7 @@ def test_bad_input_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match=message):
       search.find(where, tmp_path / "out", settings)
 
-  find("holds no generator; train it", tmp_path)
+  find("holds no generator; python -m convert", tmp_path)
   (tmp_path / "generator").symlink_to(folder / "generator")
   find("holds no perception; train it", tmp_path)
   find("--data and --labels go together", labels="labels.csv")

@@ -13,7 +13,10 @@ import pytest
 
 from sfe_jax import Editor, images, pipeline
 from sfe_jax import editor as editor_module
+from sfe_jax.directions import Entry, Registry, strengths
 from sfe_jax.errors import UserError
+from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage import weights
 from tests import tiny
 
 W = {"age_test": 0, "smile_test": 1, "age": 2, "smile": 3}
@@ -31,7 +34,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def editor(folder):
-  return tiny.editor(folder=folder)
+  models, variables = tiny.networks()
+  registry = Registry.of_weights(folder, models.generator, "faces")
+  return Editor(models, variables, registry)
 
 
 @pytest.fixture(scope="module")
@@ -178,12 +183,14 @@ def test_mistakes_have_a_clear_message(editor, inversion, call, message):
 
 
 def test_useless_results_are_reported(editor, inversion, caplog):
-  editor.edit(inversion, {"age": 100, "smile": [-2, 2]})  # at the limit
+  editor.edit(inversion, {"age": 10, "smile": [-2, 2]})  # at the limit
   assert not caplog.records
-  editor.edit(inversion, {"age": np.array([0, 101, -200])})
+  for _ in range(2):  # it warns once
+    editor.edit(inversion, {"age": np.array([0, 11, -20])})
   (record,) = caplog.records
-  assert "age: strength -200 is more than 10 times" in record.message
-  assert record.message.endswith("published range -10..10")
+  assert record.message == "age -20 is outside the useful range -10..10"
+  afro = Entry("afro", "", 0, 0.14)
+  assert not strengths.remark(afro, np.float32([0, 0.14]))
   caplog.clear()
   editor.edit(inversion, {"age_test": np.float32([1e38, 0, 0])})
   (record,) = caplog.records
@@ -236,15 +243,27 @@ def test_load_reads_what_was_written(tmp_path):
     Editor.load(tmp_path)
 
 
-def test_what_a_run_did_not_have_is_not_an_official_file(tmp_path):
-  (tmp_path / "weights").mkdir()
+@pytest.mark.parametrize(
+    "resolution, way",
+    (
+        (None, "sfe_editor_light.pt"),
+        (1024, "sfe_editor_light.pt"),
+        (512, "--config=cars_phase2.py"),
+        (256, "--config=toy_phase2.py"),
+    ),
+)
+def test_the_way_to_a_missing_network(tmp_path, monkeypatch, resolution, way):
+  folder = tmp_path / "weights"
   for name in ("generator", "inverter", "e4e"):
-    (tmp_path / "weights" / name).mkdir()
-  with pytest.raises(UserError, match=r"feature_editor \(sfe_editor_light.pt"):
-    Editor.load(tmp_path / "weights")
+    (folder / name).mkdir(parents=True)
+  if resolution:
+    found = dataclasses.replace(Generator(), resolution=resolution)
+    monkeypatch.setattr(weights, "module", lambda *_: found)
+  with pytest.raises(UserError, match=f"feature_editor: .*{way}.*--without="):
+    Editor.load(folder)
   (tmp_path / "trained.json").write_text("{}")
   with pytest.raises(UserError, match="training run .* --without=feature_edit"):
-    Editor.load(tmp_path / "weights")
+    Editor.load(folder)
 
 
 def test_load_refuses_another_network(tmp_path):

@@ -260,7 +260,9 @@ import runpy, sys
 try:
   runpy.run_module("sfe_jax.evaluate", run_name="__main__", alter_sys=True)
 finally:
-  heavy = {"torch", "tensorflow", "grain", "clu", "convert"} & set(sys.modules)
+  unneeded = {"torch", "tensorflow", "grain", "clu", "ml_collections"}
+  unneeded |= {"convert", "jinja2", "matplotlib"}
+  heavy = unneeded & set(sys.modules)
   print(f"heavy: {sorted(heavy)}")
 """
 

@@ -10,13 +10,14 @@ import pytest
 
 from convert.rules import directions as rules
 from convert.rules import mappers
+from sfe_jax.architecture import Architecture
 from sfe_jax.directions import LatentSpace, Registry, apply, families
 from sfe_jax.directions.registry import TABLES
 from tests import golden_data as golden
 
 TOLERANCE = 1e-4
-WIDTHS = (512,) * 10 + (256, 256, 128, 128, 64, 64, 32)
-SPACE = LatentSpace(18, WIDTHS)
+FFHQ = Architecture().generator()
+SPACE = LatentSpace.of(FFHQ)
 OFFICIAL = golden.SHARED / "assets" / "directions"
 needs_files = pytest.mark.skipif(
     not OFFICIAL.is_dir(), reason=f"no official direction files in {OFFICIAL}"
@@ -71,7 +72,7 @@ def folder(tmp_path_factory):
 def test_published_direction(folder, key, domain, name, strength):
   want = golden.expected("directions")
   w_plus = golden.normal(want["w_seed"], 3, 18, 512)
-  registry = Registry.load(folder, domain, 18, WIDTHS)
+  registry = Registry.of_weights(folder, FFHQ, domain)
   got = edit(registry.get(name), w_plus, strength)
   rows = slice(None) if key.startswith("ganspace") else slice(None, None, 6)
   # Compared as offsets: beside w itself their errors would not show.
@@ -93,10 +94,11 @@ STYLESPACE = [
 @pytest.mark.parametrize("domain, name", STYLESPACE)
 def test_stylespace(tmp_path, domain, name):
   want = golden.expected("stylespace_edits_power2")[f"{domain[:-1]}:{name}"]
-  registry = Registry.load(tmp_path, domain, 18, WIDTHS)
+  registry = Registry.of_weights(tmp_path, FFHQ, domain)
   w_plus = np.zeros((1, 18, 512), np.float32)
   got = edit(registry.get(name), w_plus, 2.0)
-  offsets = np.split(np.asarray(got.style_offset[0]), np.cumsum(WIDTHS)[:-1])
+  ends = np.cumsum(SPACE.widths)
+  offsets = np.split(np.asarray(got.style_offset[0]), ends[:-1])
   rows = {
       (conv, channel, offset[channel])
       for conv, offset in enumerate(offsets)

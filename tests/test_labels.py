@@ -8,9 +8,9 @@ import pytest
 from sfe_jax import data
 from sfe_jax.data.source import Labelled
 from sfe_jax.data.sources import Folder
-from sfe_jax.directions.names import label_names
 from sfe_jax.errors import UserError
 from sfe_jax.storage import labels
+from sfe_jax.storage.labels import label_names
 from tests.drawn_data import SIZE, Drawn, drawn_folder, number
 
 

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sfe_jax import Editor, pipeline
+from sfe_jax import Editor, devices, pipeline
 from sfe_jax.architecture import Models
 from sfe_jax.directions import Entry
+from sfe_jax.metrics.methods import EncoderAlone
 from sfe_jax.models import layers
+from sfe_jax.storage import images as image_files
 from sfe_jax.training.stages import phase1, phase2
-from tests import tiny, tiny_phases
+from tests import test_e4e_stage, tiny, tiny_phases
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 N, SIZE = 2, 16
@@ -65,6 +67,37 @@ def close(got, want):
   assert error <= 2e-5 * np.abs(want).max(), error
 
 
+def test_e4e_is_the_evaluated_encoder(monkeypatch):
+  stage = test_e4e_stage.build()
+  state, pictures = stage.state, tiny.pictures(N, SIZE)
+
+  def fakes(images):
+    trainer = stage.step.__self__
+    out, _ = trainer.forward(
+        state.params,
+        state.model_state,
+        stage.frozen,
+        layers.to_float(images),
+        0,
+        jax.random.key(0),
+        False,
+    )
+    return out.fakes
+
+  got = devices.pmap(fakes)(pictures[None])[0]
+  models = Models(
+      stage.given["generator"][0], None, None, stage.trained["e4e"]
+  )
+  variables = {
+      "generator": stage.frozen["generator"],
+      "e4e": {"params": state.params, **state.model_state},
+  }
+  method = EncoderAlone(models, variables, OneDirection(None))
+  # The pictures as they are before they are rounded.
+  monkeypatch.setattr(image_files, "to_uint8", np.asarray)
+  close(got, method.reconstruct(method.encode(pictures)))
+
+
 def test_phase_1_is_the_inversion_without_h():
   stage = tiny_phases.build("phase1")
   models, variables = networks(stage)
@@ -91,7 +124,7 @@ def test_phase_2_is_the_edit_of_the_synthetic_picture():
 
   @jax.jit
   def synthetic(variables, images):
-    w_e = pipeline.encode(models.e4e, variables["e4e"], images)
+    w_e, _ = pipeline.encode(models.e4e, variables["e4e"], images)
     x_e = models.generator.apply(
         variables["generator"], w_e, method="synthesize"
     )

@@ -308,8 +308,9 @@ def test_without_the_extra_packages():
   )
   assert done.returncode == 2
   assert done.stderr == (
-      "error: training needs ml_collections, clu: pip install"
-      " 'sfe_jax[train]'\n"
+      "error: this program needs the packages ml_collections, clu; install the"
+      " extra train: pip install 'sfe_jax[train]', or in a checkout pip install"
+      " -e '.[train]'\n"
   )
 
 

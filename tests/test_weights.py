@@ -84,5 +84,9 @@ def test_what_is_no_weight_folder(folder, tmp_path):
     weights.require_folder(tmp_path / "absent")
   with pytest.raises(UserError, match="json: is a file, not a weight folder"):
     weights.require_folder(folder / "network.json")
+  (tmp_path / "trained.json").write_text("{}")
   with pytest.raises(UserError, match="training run; its weights are in .*/we"):
+    weights.require_folder(tmp_path)
+  (tmp_path / "weights").rename(tmp_path / "elsewhere")
+  with pytest.raises(UserError, match="training run; it has no weights yet"):
     weights.require_folder(tmp_path)

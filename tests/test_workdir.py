@@ -10,7 +10,7 @@ import pytest
 
 from convert import export, importer
 from sfe_jax.errors import UserError
-from sfe_jax.storage import runs, weights
+from sfe_jax.storage import layout, runs, weights
 from sfe_jax.storage.checkpoints import Checkpoints
 from sfe_jax.training import workdir
 from sfe_jax.training.stages import networks
@@ -79,7 +79,7 @@ def test_a_run_that_chose_nothing_deploys_its_last_checkpoint(tmp_path):
   run(tmp_path, LOSSES)
   document = runs.document(tmp_path)
   del document["deploy"]
-  (tmp_path / runs.TRAINED).write_text(json.dumps(document))
+  (tmp_path / layout.TRAINED).write_text(json.dumps(document))
   assert runs.deployed_step(tmp_path) == 3
 
 

@@ -21,7 +21,6 @@ import tqdm
 from absl import logging
 
 from sfe_jax.data.sources import Folder
-from sfe_jax.directions.names import label_names
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic, images
 from sfe_jax.storage import labels as label_files
@@ -121,7 +120,7 @@ def _check_labels(
   table = label_files.read(labels)
   table.of(paths)
   # Columns become edits hours later; names that cannot are refused now.
-  label_names(table.schema)
+  label_files.label_names(table.schema)
   label_files.read_effects(labels)
   missing = [path for path in table.rows if not os.path.isfile(path)]
   if missing:
@@ -197,7 +196,7 @@ def _write_labels(
     writer = csv.writer(target, lineterminator="\n")
     header = [name.strip() for name in next(rows)]
     writer.writerow(header)
-    column = header.index("file")
+    column = header.index(label_files.FILE)
     for row in filter(None, rows):
       path = os.path.normpath(os.path.join(folder, row[column].strip()))
       if path in places:

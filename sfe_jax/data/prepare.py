@@ -59,13 +59,13 @@ def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
   if not FLAGS.src or not FLAGS.dst:
     raise UserError("name the folders with --src and --dst")
+  if FLAGS.to == "folders":
+    return _to_folders()
   src, dst = (os.path.realpath(p) for p in (FLAGS.src, FLAGS.dst))
   if os.path.commonpath([src, dst]) == dst:
     raise UserError(
         f"--dst {FLAGS.dst} is or holds --src {FLAGS.src}; choose another --dst"
     )
-  if FLAGS.to == "folders":
-    return _to_folders()
   folder = Folder(FLAGS.src, FLAGS.size)
   about, skipped = shards.write(
       folder,

@@ -50,6 +50,7 @@ from absl import flags, logging
 
 from sfe_jax import command_line
 from sfe_jax.directions import candidates, search
+from sfe_jax.directions.search import Settings
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic, weights
 
@@ -65,26 +66,35 @@ def define_flags() -> None:
       "out", None, "Folder to write; default WEIGHTS/directions."
   )
   flags.DEFINE_integer(
-      "samples", 20_000, "Number of pictures to fit attributes to.", 100
+      "samples",
+      Settings.samples,
+      "Number of pictures to fit attributes to.",
+      100,
   )
-  flags.DEFINE_integer("seed", 0, "Random seed of the samples.", 0)
-  flags.DEFINE_integer("components", 8, "Number of GANSpace directions.", 0)
-  flags.DEFINE_integer("sefa", 4, "Number of SeFa directions.", 0)
+  flags.DEFINE_integer("seed", Settings.seed, "Random seed of the samples.", 0)
+  flags.DEFINE_integer(
+      "components", Settings.components, "Number of GANSpace directions.", 0
+  )
+  flags.DEFINE_integer("sefa", Settings.sefa, "Number of SeFa directions.", 0)
   flags.DEFINE_enum(
       "method",
-      None,
+      Settings.method,
       candidates.METHODS,
       "How attributes are fitted; default: regression with --labels, otherwise"
       " boundary (InterFaceGAN).",
   )
   flags.DEFINE_enum(
       "conditioning",
-      "projection",
+      Settings.conditioning,
       candidates.CONDITIONING,
       "How boundaries are kept from changing other attributes.",
   )
-  flags.DEFINE_string("data", "", "Folder of pictures with true labels.")
-  flags.DEFINE_string("labels", "", "CSV file of the labels of --data.")
+  flags.DEFINE_string(
+      "data", Settings.data, "Folder of pictures with true labels."
+  )
+  flags.DEFINE_string(
+      "labels", Settings.labels, "CSV file of the labels of --data."
+  )
 
 
 def main(_: Sequence[str]) -> int:
@@ -99,11 +109,11 @@ def main(_: Sequence[str]) -> int:
     )
   out = pathlib.Path(FLAGS.out or folder / "directions")
   atomic.require_writable(out)
-  fields = dataclasses.fields(search.Settings)
+  fields = dataclasses.fields(Settings)
   values: dict[str, Any] = {f.name: FLAGS[f.name].value for f in fields}
   # Accelerators use fewer digits in matrix products by default.
   with jax.default_matmul_precision("highest"):
-    names = search.find(folder, out, search.Settings(**values))
+    names = search.find(folder, out, Settings(**values))
   logging.info(
       "wrote %d directions to %s: %s; %s shows them",
       len(names), out, ", ".join(names), out / search.SHEET,

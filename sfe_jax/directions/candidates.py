@@ -12,7 +12,6 @@ import numpy as np
 from sfe_jax.directions import effects, fit
 from sfe_jax.directions import samples as sampling
 from sfe_jax.directions.effects import Words
-from sfe_jax.directions.names import label_names
 from sfe_jax.directions.ranges import Probe
 from sfe_jax.directions.samples import Samples
 from sfe_jax.storage import labels
@@ -99,7 +98,7 @@ def attributes(
 
 def _names(schema: labels.Schema) -> dict[str, str]:
   """Names of directions by label."""
-  return dict(zip(labels.outputs(schema), label_names(schema)))
+  return dict(zip(labels.outputs(schema), labels.label_names(schema)))
 
 
 @dataclasses.dataclass(frozen=True)

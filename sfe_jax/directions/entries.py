@@ -11,10 +11,12 @@ from collections.abc import Iterable
 
 from sfe_jax.directions import families, files
 from sfe_jax.directions.families import DirectionData, LatentSpace
-from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import LevelsMapper
 from sfe_jax.storage import weights
+from sfe_jax.storage.labels import name_key
+
+Folder = pathlib.Path | None  # a weight folder, or None where there is none
 
 
 def parse_strengths(
@@ -106,15 +108,19 @@ class Entry:
         return sign
     return None
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     """Makes the direction from the files of a weight folder.
+
+    Args:
+      folder: the weight folder; None if there is none.
+      space: sizes of the generator.
 
     Raises:
       UserError: a file is missing or does not fit the generator.
     """
     raise NotImplementedError
 
-  def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
+  def check(self, folder: Folder, space: LatentSpace) -> None:
     """Raises UserError where `build` would, without reading large files."""
     self.build(folder, space)
 
@@ -123,20 +129,18 @@ def _attribute_key(attribute: str) -> str:
   return name_key(attribute.replace("=", "_"))
 
 
-def _file(folder: pathlib.Path, name: str, official: str) -> pathlib.Path:
+def _file(folder: Folder, name: str, official: str) -> pathlib.Path:
   """The path of a converted official file, which must exist."""
-  path = folder / name
-  if not path.exists():
+  path = folder / name if folder else None
+  if path is None or not path.exists():
     raise UserError(
-        f"{path} is missing; `python -m convert` makes it from the official"
-        f" file {official}"
+        f"{path or name} is missing; `python -m convert` makes it from the"
+        f" official file {official}"
     )
   return path
 
 
-def _direction_file(
-    folder: pathlib.Path, stem: str, suffix: str
-) -> pathlib.Path:
+def _direction_file(folder: Folder, stem: str, suffix: str) -> pathlib.Path:
   """The path of a converted official direction, which must exist."""
   path = _file(folder, f"directions/{stem}.npz", f"{stem}{suffix}")
   if files.about(path) is not None:
@@ -153,7 +157,7 @@ class InterFaceGAN(Entry):
   stem: str
   family: str = "InterFaceGAN"
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     path = _direction_file(folder, self.stem, ".pt")
     return families.interfacegan(files.read_direction(path), space)
 
@@ -165,7 +169,7 @@ class FeatureStyle(Entry):
   stem: str
   family: str = "Feature-Style"
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     path = _direction_file(folder, self.stem, ".npy")
     return families.boundary(files.read_direction(path), space)
 
@@ -187,7 +191,7 @@ class GANSpace(Entry):
   last: int
   family: str = "GANSpace"
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     path = _file(folder, f"directions/{self.stem}.npz", f"{self.stem}.pt")
     pca = files.read(path)
     if not {"mean", "comp", "std"} <= set(pca):
@@ -206,7 +210,7 @@ class StyleSpace(Entry):
   channels: tuple[tuple[int, int], ...]
   family: str = "StyleSpace"
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     del folder
     return families.stylespace(self.channels, space)
 
@@ -217,7 +221,7 @@ class Mapper(Entry):
 
   family: str = "StyleCLIP mapper"
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     path = self._path(folder)
     module, variables = weights.read(path)
     if not isinstance(module, LevelsMapper):
@@ -226,10 +230,10 @@ class Mapper(Entry):
       )
     return families.mapper(variables["params"], space)
 
-  def check(self, folder: pathlib.Path, space: LatentSpace) -> None:
+  def check(self, folder: Folder, space: LatentSpace) -> None:
     self._path(folder)
 
-  def _path(self, folder: pathlib.Path) -> pathlib.Path:
+  def _path(self, folder: Folder) -> pathlib.Path:
     return _file(
         folder, f"mappers/{self.name}", f"styleclip_mappers/{self.name}.pt"
     )
@@ -246,7 +250,7 @@ class File(Entry):
   path: pathlib.Path
   family: str = "file"
 
-  def build(self, folder: pathlib.Path, space: LatentSpace) -> DirectionData:
+  def build(self, folder: Folder, space: LatentSpace) -> DirectionData:
     del folder
     direction = files.read_direction(self.path)
     try:

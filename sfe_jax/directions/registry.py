@@ -12,9 +12,9 @@ from absl import logging
 from sfe_jax.directions import cars, faces, files
 from sfe_jax.directions.entries import Entry, File, range_text
 from sfe_jax.directions.families import DirectionData, LatentSpace
-from sfe_jax.directions.names import name_key
 from sfe_jax.errors import UserError
 from sfe_jax.models.stylegan2 import Generator
+from sfe_jax.storage.labels import name_key
 from sfe_jax.storage.weights import shown
 
 TABLES: dict[str, tuple[Entry, ...]] = {
@@ -121,12 +121,18 @@ class Registry:
 
   def __init__(
       self,
-      folder: str | os.PathLike[str],
+      folder: str | os.PathLike[str] | None,
       space: LatentSpace,
       entries: Iterable[Entry],
   ):
-    """Starts with `entries`; use `of_weights` to find them."""
-    self._folder = pathlib.Path(folder)
+    """Starts with `entries`; use `of_weights` or `published` to find them.
+
+    Args:
+      folder: weight folder that the entries read; None if there is none.
+      space: sizes of the generator.
+      entries: the directions.
+    """
+    self._folder = None if folder is None else pathlib.Path(folder)
     self._space = space
     self._entries: dict[str, Entry] = {}
     self._built: dict[str, DirectionData] = {}
@@ -165,39 +171,11 @@ class Registry:
     Raises:
       UserError: a user's file has the name of another direction.
     """
-    return cls.load(
-        folder,
-        domain or published_domain(generator),
-        generator.styles,
-        generator.style_widths,
-        generator.w_dim,
+    registry = cls(
+        folder, LatentSpace.of(generator), _entries(generator, domain)
     )
-
-  @classmethod
-  def load(
-      cls,
-      folder: str | os.PathLike[str],
-      domain: str,
-      styles: int,
-      widths: Sequence[int],
-      w_dim: int = _PUBLISHED_W_DIM,
-  ) -> "Registry":
-    """Finds the directions of a weight folder, see `of_weights`.
-
-    Args:
-      folder: weight folder; it may lack directions/ and mappers/.
-      domain: "faces" or "cars"; any other name has no published directions.
-      styles: number of w+ rows of the generator.
-      widths: input channels of its convolutions.
-      w_dim: width of its latents.
-
-    Raises:
-      UserError: a user's file has the name of another direction.
-    """
-    space = LatentSpace(styles, tuple(widths), w_dim)
-    registry = cls(folder, space, TABLES.get(domain, ()))
     official = _TEXT_FILES
-    if w_dim == _PUBLISHED_W_DIM:
+    if generator.w_dim == _PUBLISHED_W_DIM:
       official |= {
           entry.stem
           for entries in TABLES.values()
@@ -212,6 +190,21 @@ class Registry:
       elif path.stem not in official:
         registry._add(_user_entry(path, path.stem))
     return registry
+
+  @classmethod
+  def published(
+      cls, generator: Generator, domain: str | None = None
+  ) -> "Registry":
+    """The published directions alone; looks at no folder.
+
+    Only the StyleSpace directions can be used, because they need no file.
+
+    Args:
+      generator: the generator.
+      domain: see `of_weights`.
+    """
+    space = LatentSpace.of(generator)
+    return cls(None, space, _entries(generator, domain))
 
   def names(self) -> list[str]:
     """Names of the directions that can be used."""
@@ -294,7 +287,7 @@ class Registry:
             else ""
         )
         + "; list them all with `python -m sfe_jax.edit --list_edits"
-        + f" --weights {shown(self._folder)}`"
+        + (f" --weights {shown(self._folder)}`" if self._folder else "`")
     )
 
   def add_file(
@@ -344,6 +337,11 @@ class Registry:
           * (not isinstance(taken, File))
       )
     self._entries[key] = entry
+
+
+def _entries(generator: Generator, domain: str | None) -> tuple[Entry, ...]:
+  """The table of a domain, by default that of the generator's shape."""
+  return TABLES.get(domain or published_domain(generator), ())
 
 
 def _user_entry(path: pathlib.Path, name: str) -> File:

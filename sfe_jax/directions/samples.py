@@ -148,4 +148,4 @@ def _scores(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(e4e: E4E, variables: Any, batch: jax.Array) -> jax.Array:
-  return pipeline.encode(e4e, variables, layers.to_float(batch))
+  return pipeline.encode(e4e, variables, layers.to_float(batch))[0]

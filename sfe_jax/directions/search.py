@@ -19,14 +19,13 @@ from sfe_jax.directions import (
 )
 from sfe_jax.directions.candidates import Candidate
 from sfe_jax.directions.effects import Words
-from sfe_jax.directions.names import label_names
 from sfe_jax.directions.ranges import Effect, Probe
 from sfe_jax.directions.samples import LabelledPictures, Samples
 from sfe_jax.errors import UserError
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.perception import Perception
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.storage import atomic, images, labels, weights
+from sfe_jax.storage import atomic, images, labels, origins, weights
 
 REPORT, SHEET = "report.json", "sheet.png"
 _MEASURED = 96  # samples that ranges are measured on
@@ -177,8 +176,7 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
   """A network of a weight folder and its variables."""
   if not (folder / name).is_dir():
     raise UserError(
-        f"{weights.shown(folder)} holds no {name}; train it with"
-        f" configs/toy_{name}.py and copy WORKDIR/weights/{name} there"
+        f"{weights.shown(folder)} holds no {name}; {origins.way_to(name)}"
     )
   return weights.read(folder / name, _NETWORKS[name])
 
@@ -209,7 +207,7 @@ def _replaceable(
     out: pathlib.Path, schema: labels.Schema, settings: Settings
 ) -> list[pathlib.Path]:
   """Fitted directions in OUT; UserError if other files are in the way."""
-  names = label_names(schema)
+  names = labels.label_names(schema)
   names += [f"pca{i + 1}" for i in range(settings.components)]
   names += [f"sefa{i + 1}" for i in range(settings.sefa)]
   old = list(files.fitted(out))

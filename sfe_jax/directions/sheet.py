@@ -1,11 +1,9 @@
 """The sheet of pictures that shows what every direction does."""
 
-import textwrap
 from collections.abc import Sequence
 
 import jax
 import numpy as np
-from PIL import Image, ImageDraw
 
 from sfe_jax.directions.ranges import Probe
 from sfe_jax.storage import images
@@ -18,7 +16,7 @@ def draw(
     w_plus: np.ndarray,
     directions: Sequence[tuple[str, np.ndarray, float, float]],
 ) -> np.ndarray:
-  """Draws a row per direction: its name, then each sample from low to high.
+  """Draws a row per direction, below its name: each sample from low to high.
 
   Args:
     probe: holds the generator.
@@ -28,23 +26,15 @@ def draw(
   Returns:
     uint8 (h, w, 3).
   """
-  rows = []
+  rows, captions = [], []
   for name, offset, low, high in directions:
     strengths = (low, low / 2, 0.0, high / 2, high)
     made = jax.device_get([
         probe.pictures(np.asarray(w_plus + s * offset, np.float32))
         for s in strengths
     ])
-    tiles = images.to_uint8(np.stack(made, 1)).reshape(-1, *made[0].shape[1:])
-    text = f"{name.replace('_', ' ')} {low:g} to {high:g}"
-    rows.append([_text(text), *tiles])
+    pictures = images.to_uint8(np.stack(made, 1))
+    rows.append(list(pictures.reshape(-1, *made[0].shape[1:])))
+    captions.append(f"{name.replace('_', ' ')} {low:g} to {high:g}")
   titles = ["low", "", "0", "", "high"] * len(w_plus)
-  return images.grid(rows, ["", *titles], _TILE)
-
-
-def _text(text: str) -> np.ndarray:
-  """A white tile with text on it."""
-  image = Image.new("RGB", (_TILE, _TILE), "white")
-  lines = "\n".join(textwrap.wrap(text, _TILE // 6 - 1))
-  ImageDraw.Draw(image).text((3, 3), lines, fill="black")
-  return np.asarray(image)
+  return images.grid(rows, titles, _TILE, captions)

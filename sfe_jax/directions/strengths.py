@@ -6,16 +6,13 @@ from typing import Any
 import numpy as np
 from jax.typing import ArrayLike
 
-from sfe_jax.directions.entries import Entry
+from sfe_jax.directions.entries import Entry, range_text
 from sfe_jax.errors import UserError
 from sfe_jax.storage import checks
 
 # A number for all pictures, an array with one number per picture, or a list of
 # either: a strip, with one edited picture per entry.
 Strength = ArrayLike | Sequence[ArrayLike]
-
-# Beyond this multiple of the published range `remark` warns.
-_FAR = 10
 
 
 def strip(edits: Mapping[str, Strength]) -> list[dict[str, Any]] | None:
@@ -39,7 +36,7 @@ def strip(edits: Mapping[str, Strength]) -> list[dict[str, Any]] | None:
     found = ", ".join(f"{len(s)} for {name}" for name, s in lists.items())
     raise UserError(
         f"lists of strengths must have one length, got {found}; a list gives"
-        " one picture per entry, an array one strength per picture"
+        " one picture per entry"
     )
   return [
       {k: lists[k][i] if k in lists else s for k, s in edits.items()}
@@ -86,21 +83,21 @@ def _real(strength: ArrayLike) -> np.ndarray | None:
 
 
 def remark(entry: Entry, strengths: np.ndarray) -> str:
-  """A warning for strengths far outside the direction's published range.
+  """A warning for strengths outside a direction's useful range.
 
   Args:
     entry: the direction.
-    strengths: any shape.
+    strengths: float32 of any shape.
 
   Returns:
-    The text; empty if there is no range or the strengths are not far outside.
+    The text; empty if all strengths are in the range or it is not known.
   """
-  reach = max(abs(entry.low or 0), abs(entry.high or 0))
-  most = strengths.flat[np.abs(strengths).argmax()]
-  if not reach or abs(most) <= _FAR * reach:
+  # As text the float32 next to 0.14 is 0.14, which is in a range up to 0.14.
+  values = [float(str(x)) for x in strengths.flat]
+  outside = [x for x in values if not entry.in_range(x)]
+  if not outside:
     return ""
-  low, high = ("" if x is None else f"{x:g}" for x in (entry.low, entry.high))
   return (
-      f"{entry.name}: strength {most:g} is more than {_FAR} times the published"
-      f" range {low}..{high}"
+      f"{entry.name} {max(outside, key=abs):g} is outside the useful range"
+      f" {range_text(entry.low, entry.high)}"
   )

@@ -44,22 +44,16 @@ class Moments:
           f"features must be finite, got NaN or infinity in {bad} of"
           f" {len(features)} vectors; check the images and the weights"
       )
-    if len(features):
-      mean = features.mean(0)
-      centred = features - mean
-      self._add(len(features), mean, centred.T @ centred)
-
-  def merge(self, other: "Moments") -> None:
-    """Adds the vectors of `other`."""
-    if other.count:
-      self._add(other.count, other.mean, other.scatter)
-
-  def _add(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+    if not len(features):
+      return
+    count = len(features)
     total = self.count + count
+    mean = features.mean(0)
+    centred = features - mean
     delta = mean - self.mean
     self.scatter = (
         self.scatter
-        + scatter
+        + centred.T @ centred
         + np.outer(delta, delta) * (self.count * count / total)
     )
     self.mean = self.mean + delta * (count / total)

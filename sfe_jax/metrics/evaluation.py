@@ -302,7 +302,6 @@ def run(settings: Settings) -> dict[str, Any]:
         folder,
         directions,
         without=settings.without,
-        domain=settings.domain,
         batch_size=settings.batch_size,
     )
     pathlib.Path(settings.out).parent.mkdir(parents=True, exist_ok=True)

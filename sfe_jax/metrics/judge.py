@@ -25,7 +25,7 @@ from sfe_jax.models import irse, layers
 from sfe_jax.models.inception import Inception
 from sfe_jax.models.lpips import LPIPS
 from sfe_jax.models.perception import Perception
-from sfe_jax.storage import labels, weights
+from sfe_jax.storage import labels, origins, weights
 
 OWN, NONE = "perception", "none"
 # In order of preference: by default, the first one in the folder is used.
@@ -232,11 +232,10 @@ def _first(folder: pathlib.Path, flag: str, known: Sequence[str]) -> str:
   for name in known:
     if name == NONE or (folder / name).is_dir():
       return name
+  ways = [f"{name}: {origins.way_to(name)}" for name in known if name != NONE]
   raise UserError(
-      f"{weights.shown(folder)} holds no network for --{flag}, one of"
-      f" {', '.join(known)}; name a weight folder that has one with --networks,"
-      " train perception (configs/toy_perception.py) or convert an official"
-      " file"
+      f"{weights.shown(folder)} holds no network for --{flag}; name a weight"
+      f" folder that has one with --networks, or get one: {'; '.join(ways)}"
   )
 
 

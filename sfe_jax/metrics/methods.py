@@ -128,7 +128,6 @@ def load(
     registry: Registry,
     *,
     without: Sequence[str] = (),
-    domain: str | None = None,
     batch_size: int = 1,
 ) -> Method:
   """Reads a method's networks.
@@ -138,7 +137,6 @@ def load(
     folder: weight folder.
     registry: directions by name.
     without: optional networks that SFE leaves out.
-    domain: table of directions, see `Editor.load`.
     batch_size: pictures per batch.
 
   Raises:
@@ -149,7 +147,7 @@ def load(
         Editor.load(
             folder,
             without=tuple(without),
-            domain=domain,
+            registry=registry,
             batch_size=batch_size,
         )
     )
@@ -161,7 +159,8 @@ def load(
 
 
 def _encode(e4e: E4E, variables: Variables, pictures: jax.Array) -> jax.Array:
-  return pipeline.encode(e4e, variables["e4e"], layers.to_float(pictures))
+  images = layers.to_float(pictures)
+  return pipeline.encode(e4e, variables["e4e"], images)[0]
 
 
 def _decode(
@@ -180,9 +179,9 @@ def _pictures(x: jax.Array) -> np.ndarray:
   """Rounds float [-1, 1] to uint8, as saved files are.
 
   Raises:
-    UserError: a pixel is NaN or infinite, which would become black.
+    UserError: a pixel is not finite.
   """
-  pixels = np.asarray(x)
-  if not np.isfinite(pixels).all():
-    raise UserError("the networks give NaN or infinity; check the weights")
-  return images.to_uint8(pixels)
+  try:
+    return images.to_uint8(x)
+  except UserError as error:
+    raise UserError(f"{error}; check the weights of the networks") from error

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     raise UserError(
         "give FOLDER and OUT: python -m sfe_jax.own_domain FOLDER OUT"
     )
-  own_domain.require_packages()
+  command_line.require_packages("train", own_domain.PACKAGES)
   from sfe_jax.own_domain import chain, steps  # they need the extra
 
   plan = chain.plan(argv[1], argv[2], FLAGS.labels, FLAGS.size, FLAGS.steps)

@@ -16,7 +16,7 @@ from sfe_jax.errors import UserError
 from sfe_jax.own_domain import chain, steps
 from sfe_jax.own_domain.children import Children
 from sfe_jax.own_domain.steps import Action, Plan, Program, Settings
-from sfe_jax.storage import atomic
+from sfe_jax.storage import atomic, layout
 
 TABLES = "tables"
 _TABLE = "tables.md"
@@ -114,7 +114,7 @@ def _variant(
     title: str, *runs: Run, options: tuple[str, ...] = ()
 ) -> Method:
   """An editor that is trained here; the last run makes its weights."""
-  return Method(title, f"{runs[-1].name}/weights", options, runs)
+  return Method(title, f"{runs[-1].name}/{layout.WEIGHTS}", options, runs)
 
 
 def _layer(size: int) -> int:

@@ -15,7 +15,7 @@ from sfe_jax.errors import UserError
 from sfe_jax.own_domain import steps
 from sfe_jax.own_domain.children import Children
 from sfe_jax.own_domain.steps import Copy, Plan, Settings
-from sfe_jax.storage import atomic, checkpoints
+from sfe_jax.storage import atomic, checkpoints, layout
 
 SIZES = tuple(2**i for i in range(4, 11))
 _DEFAULT_SIZES = {"cpu": 32}
@@ -234,7 +234,7 @@ def _stopped(number: signal.Signals) -> StopChain:
 
 
 def _is_complete(training: steps.Training) -> bool:
-  config = atomic.read_json(training.workdir / "config.json")
+  config = atomic.read_json(training.workdir / layout.CONFIG)
   return checkpoints.latest_step(training.workdir) == config["steps"]
 
 

@@ -17,7 +17,7 @@ import sfe_jax
 from sfe_jax.data import folders
 from sfe_jax.directions import search
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic
+from sfe_jax.storage import atomic, layout
 
 # With fewer training steps per stage than this, nothing useful is learned.
 TRIAL_STEPS = 1000
@@ -204,7 +204,7 @@ def _pictures(plan: Plan) -> Iterator[Action]:
 def _collected(plan: Plan, name: str, *networks: str) -> Iterator[Action]:
   """Copies trained networks to where the next stages look for them."""
   for network in networks:
-    source = plan.out / name / "weights" / network
+    source = plan.out / name / layout.WEIGHTS / network
     yield Copy(source, plan.out / WEIGHTS / network)
 
 
@@ -251,7 +251,7 @@ def _phase2(plan: Plan) -> Iterator[Action]:
 
 def _report(plan: Plan) -> Iterator[Action]:
   editor = plan.out / EDITOR
-  yield Copy(plan.out / "phase2" / "weights", editor)
+  yield Copy(plan.out / "phase2" / layout.WEIGHTS, editor)
   for method in ("e4e", "sfe"):
     arguments = (
         "--protocol=inversion",

@@ -19,7 +19,7 @@ from sfe_jax.directions import Description, search
 from sfe_jax.editor import Editor
 from sfe_jax.metrics.methods import EncoderAlone, StyleFeatureEditor
 from sfe_jax.own_domain import steps
-from sfe_jax.storage import atomic, images, runs
+from sfe_jax.storage import atomic, images, layout, runs
 
 Curve = Mapping[int, float]  # value by step
 _TILE, _COLUMNS = 96, 12  # pictures of sheets: pixels, in a row
@@ -158,7 +158,8 @@ def read_stage(out: pathlib.Path, name: str) -> StageSummary:
   Raises:
     UserError: there is no such run.
   """
-  config, starts = (_read(out / name / f) for f in ("config.json", "run.json"))
+  files = layout.CONFIG, layout.STARTS
+  config, starts = (_read(out / name / f) for f in files)
   curves = runs.read_curves(out / name)
   speeds = curves.pop(_SPEED, {}).values()
   speed = statistics.median(speeds) if len(speeds) >= _LEAST_SPEEDS else None

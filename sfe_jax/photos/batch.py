@@ -61,7 +61,6 @@ class Batches:
 
   Attributes:
     skipped: reason by path of pictures without results.
-    written: number of pictures written.
   """
 
   def __init__(
@@ -88,7 +87,6 @@ class Batches:
     self._resample = resample
     self._rows: list[_Item] = []
     self.skipped: dict[pathlib.Path, str] = {}
-    self.written = 0
 
   def run(self, paths: Mapping[str, pathlib.Path]) -> None:
     """Works through pictures.
@@ -164,11 +162,8 @@ class Batches:
     for item, picture in zip(items, made):
       try:
         pixels = images.to_uint8(picture)
-      except UserError:
-        self.skipped[item.path] = (
-            f"{folder or 'inversion'}: the result is not finite or far outside"
-            " [-1, 1]; use smaller strengths"
-        )
+      except UserError as error:
+        self.skipped[item.path] = f"{folder or 'inversion'}: {error}"
         continue
       if self._output.grid:
         item.row.append(pixels)
@@ -176,7 +171,6 @@ class Batches:
         name = f"{item.name}.{self._output.format}"
         path = self._output.folder / folder / name
         images.write(path, pixels)
-        self.written += 1
         logging.info("wrote %s", path)
 
   def _write_sheet(self) -> None:

@@ -5,9 +5,7 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-from absl import logging
-
-from sfe_jax.directions import Registry, parse_strengths, range_text
+from sfe_jax.directions import Registry, parse_strengths, strengths
 from sfe_jax.errors import UserError
 
 
@@ -38,8 +36,6 @@ def parse(
 ) -> list[EditSpec]:
   """Parses edits: ["age=-5,5", "smile=3"] gives two, each with both names.
 
-  Logs a warning for strengths outside the useful range of a direction.
-
   Args:
     texts: NAME=STRENGTH or NAME=STRENGTH,STRENGTH,...
     registry: the known edits.
@@ -55,29 +51,16 @@ def parse(
 
 def _together(texts: Sequence[str], registry: Registry) -> list[EditSpec]:
   """Edits that add up in one picture, one per entry of the lists."""
-  parsed: dict[str, tuple[float, ...]] = {}
-  for name, strengths in parse_strengths(texts, "--edit").items():
+  parsed: dict[str, float | tuple[float, ...]] = {}
+  for name, values in parse_strengths(texts, "--edit").items():
     entry = registry.entry(name)
     registry.get(entry.name)
     if entry.name in parsed:
       raise UserError(f"--edit {entry.name} is given twice; use one list")
-    for strength in strengths:
-      if not entry.in_range(strength):
-        logging.warning(
-            "%s %g is outside the useful range %s",
-            entry.name, strength, range_text(entry.low, entry.high),
-        )
-    parsed[entry.name] = strengths
-  lengths = {len(s) for s in parsed.values()} - {1}
-  if len(lengths) > 1:
-    raise UserError(
-        f"lists of strengths must have one length, got {sorted(lengths)}"
-    )
-  count = max(lengths, default=1) if parsed else 0
-  return [
-      EditSpec({name: s[i % len(s)] for name, s in parsed.items()})
-      for i in range(count)
-  ]
+    parsed[entry.name] = values[0] if len(values) == 1 else values
+  if not parsed:
+    return []
+  return [EditSpec(x) for x in strengths.strip(parsed) or [dict(parsed)]]
 
 
 def as_json(registry: Registry) -> str:

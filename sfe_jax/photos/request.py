@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 from typing import cast
 
@@ -47,13 +46,13 @@ class Networks:
     Raises:
       UserError: there is no such folder, or a direction file is wrong.
     """
-    generator = Architecture().generator()
-    folder = pathlib.Path(self.weights or "weights")
     if self.weights and not self.random:
       folder = weights.require_folder(self.weights)
       found = weights.module(folder / "generator", Generator)
       generator = cast(Generator, found)
-    registry = Registry.of_weights(folder, generator, self.domain)
+      registry = Registry.of_weights(folder, generator, self.domain)
+    else:
+      registry = Registry.published(Architecture().generator(), self.domain)
     for path in self.directions:
       registry.add_file(path)
     return registry
@@ -75,24 +74,22 @@ class Networks:
           "the weights are random numbers: this shows that the pipeline runs,"
           " the pictures mean nothing"
       )
-      editor = Editor.random(
+      return Editor.random(
           Architecture(),
+          registry=registry,
           dtype=dtype,
           batch_size=self.batch_size,
           precision=precision,
       )
-    else:
-      unneeded = () if edits_follow else ("e4e",)
-      editor = Editor.load(
-          self.weights or "",
-          without=tuple(dict.fromkeys([*self.without, *unneeded])),
-          domain=self.domain,
-          dtype=dtype,
-          batch_size=self.batch_size,
-          precision=precision,
-      )
-    editor.directions = registry
-    return editor
+    unneeded = () if edits_follow else ("e4e",)
+    return Editor.load(
+        self.weights or "",
+        without=tuple(dict.fromkeys([*self.without, *unneeded])),
+        registry=registry,
+        dtype=dtype,
+        batch_size=self.batch_size,
+        precision=precision,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

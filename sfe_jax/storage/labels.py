@@ -13,6 +13,7 @@ import csv
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from sfe_jax.storage import atomic
 
 BINARY, CONTINUOUS, CATEGORICAL = "binary", "continuous", "categorical"
 EFFECTS = "effects.json"  # beside a CSV file, see `read_effects`
-_FILE = "file"
+FILE = "file"  # the column of paths
 _MOST_CHOICES = 64
 # Line numbers and texts of a column.
 _Cells = Sequence[tuple[int, str]]
@@ -77,6 +78,40 @@ def outputs(schema: Schema) -> list[str]:
   return [name for column in schema for name in column.outputs]
 
 
+def name_key(name: str) -> str:
+  """Normal form of a name: case, spaces, "_" and "-" do not distinguish."""
+  return re.sub(r"[\s_-]", "", name.lower())
+
+
+def label_names(schema: Schema) -> list[str]:
+  """Names of the directions for a schema's labels, in order.
+
+  Example: "hair=long" -> "hair_long".
+
+  Raises:
+    UserError: two names are the same, or a label has no letter or digit, or
+      the name is reserved (pca1, sefa1, ...).
+  """
+  names: list[str] = []
+  taken: dict[str, str] = {}
+  for label in outputs(schema):
+    name = re.sub(r"\W+", "_", label).strip("_")
+    key = name_key(name)
+    if not key or re.fullmatch(r"(pca|sefa)\d+", key):
+      raise UserError(
+          f"the label {label!r} gives no name to an edit: use letters, and not"
+          " pca1, sefa1, ..., which are taken"
+      )
+    if key in taken:
+      raise UserError(
+          f"the labels {taken[key]!r} and {label!r} would both name an edit"
+          f" {name!r}; rename one"
+      )
+    taken[key] = label
+    names.append(name)
+  return names
+
+
 def spans(schema: Schema) -> list[tuple[Column, slice]]:
   """Every column with the place of its numbers in a label."""
   ends = np.cumsum([len(column.outputs) for column in schema])
@@ -120,7 +155,7 @@ class Table:
     if missing:
       raise UserError(
           f"{self.path} has no row for {len(missing)} of {len(files)} pictures,"
-          f" such as {missing[0]}; its column {_FILE!r} is relative to"
+          f" such as {missing[0]}; its column {FILE!r} is relative to"
           f" {os.path.dirname(self.path)}"
       )
     return self.values[[self.rows[path] for path in paths]]
@@ -142,9 +177,9 @@ def read(path: str | os.PathLike) -> Table:
   """
   path = os.path.abspath(path)
   header, lines = _read(path)
-  if _FILE not in header:
+  if FILE not in header:
     raise UserError(
-        f"{path} has no column {_FILE!r}, only {', '.join(header)}; it holds"
+        f"{path} has no column {FILE!r}, only {', '.join(header)}; it holds"
         " every picture's path, relative to the folder of the labels"
     )
   rows: dict[str, int] = {}
@@ -152,7 +187,7 @@ def read(path: str | os.PathLike) -> Table:
   values: list[np.ndarray] = []
   for i, name in enumerate(header):
     cells = [(line, fields[i].strip()) for line, fields in lines]
-    if name == _FILE:
+    if name == FILE:
       rows = _rows(path, cells)
       continue
     column, numbers = _column(path, name, cells)
@@ -161,7 +196,7 @@ def read(path: str | os.PathLike) -> Table:
       values.append(numbers)
   if not schema:
     raise UserError(
-        f"{path} has no column to learn from; it needs some besides {_FILE!r},"
+        f"{path} has no column to learn from; it needs some besides {FILE!r},"
         " with different values"
     )
   together = np.concatenate(values, 1).astype(np.float32)

@@ -25,28 +25,16 @@ import numpy as np
 from flax import traverse_util
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, checkpoints, weights
+from sfe_jax.storage import atomic, checkpoints, layout, weights
 
-CONFIG = "config.json"
-TRAINED = "trained.json"
-STARTS = "run.json"
-WEIGHTS = "weights"
-CURVES = "metrics.jsonl"
-GRIDS = "grids"
-TENSORBOARD = "tensorboard"
 BEST, LAST = "best", "last"
 # Collections of a network's variables; a stage may keep others in
 # `model_state`.
 _COLLECTIONS = ("batch_stats", "buffers")
 
 
-def is_run(folder: str | os.PathLike) -> bool:
-  """Whether a folder is the workdir of a run."""
-  return (pathlib.Path(folder) / TRAINED).is_file()
-
-
 def document(workdir: str | os.PathLike) -> dict[str, Any]:
-  """Reads TRAINED.
+  """Reads layout.TRAINED.
 
   Returns:
     Keys "networks" ({name: {"network", "sizes", "info"}}, the main network
@@ -57,38 +45,38 @@ def document(workdir: str | os.PathLike) -> dict[str, Any]:
     UserError: the folder is not a run's, or the file is damaged.
   """
   return atomic.read_json(
-      pathlib.Path(workdir) / TRAINED,
-      missing=f"{workdir} is no workdir of a run: {TRAINED} is missing",
+      pathlib.Path(workdir) / layout.TRAINED,
+      missing=f"{workdir} is no workdir of a run: {layout.TRAINED} is missing",
   )
 
 
 def config(workdir: str | os.PathLike) -> dict[str, Any] | None:
-  """Reads CONFIG as nested dicts; None if there is none yet.
+  """Reads layout.CONFIG as nested dicts; None if there is none yet.
 
   Raises:
     UserError: the file is damaged.
   """
-  path = pathlib.Path(workdir) / CONFIG
+  path = pathlib.Path(workdir) / layout.CONFIG
   return atomic.read_json(path) if path.exists() else None
 
 
 def starts(workdir: str | os.PathLike) -> list[dict[str, Any]]:
-  """Reads STARTS: facts about every start of the run, [] for a new run.
+  """Reads layout.STARTS: facts about every start of the run, [] for a new run.
 
   Raises:
     UserError: the file is damaged.
   """
-  path = pathlib.Path(workdir) / STARTS
+  path = pathlib.Path(workdir) / layout.STARTS
   return atomic.read_json(path) if path.exists() else []
 
 
 def read_curves(workdir: str | os.PathLike) -> dict[str, dict[int, float]]:
-  """Reads CURVES: {name: {step: value}} in order of steps, {} for a new run.
+  """Reads layout.CURVES: {name: {step: value}} by step; {} for a new run.
 
   A resumed run may write a step again; the last value counts.
   """
   curves: dict[str, dict[int, float]] = {}
-  path = pathlib.Path(workdir) / CURVES
+  path = pathlib.Path(workdir) / layout.CURVES
   text = path.read_text(encoding="utf-8") if path.exists() else ""
   for line in text.splitlines():
     try:
@@ -155,7 +143,7 @@ def read(
   networks = document(workdir)["networks"]
   if name not in networks:
     raise UserError(f"{workdir} trains {', '.join(networks)}, not {name}")
-  where = pathlib.Path(workdir) / TRAINED
+  where = pathlib.Path(workdir) / layout.TRAINED
   module = weights.build(networks[name], where, **fields)
   found = variables(workdir, networks, step)[name]
   want, got = _shapes(weights.abstract(module)), _shapes(found)
@@ -165,7 +153,7 @@ def read(
     raise UserError(
         f"{workdir}: the checkpoint does not fit its {name}: {key} is"
         f" {got.get(key, 'absent')} there, {want.get(key, 'absent')} by"
-        f" {TRAINED}"
+        f" {layout.TRAINED}"
     )
   return module, found
 

@@ -27,7 +27,7 @@ import orbax.checkpoint as ocp
 
 from sfe_jax.architecture import NETWORKS
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, labels
+from sfe_jax.storage import atomic, labels, layout
 
 FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parents[1] / "pretrained"
@@ -133,11 +133,15 @@ def require_folder(folder: str | os.PathLike) -> pathlib.Path:
         f"{folder}: {what} weight folder; make one with python -m convert"
         " --src pretrained_models --dst weights"
     )
-  inside = path / "weights"
-  if not any(path.glob(f"*/{DOCUMENT}")) and inside.is_dir():
+  if layout.is_run(path):
+    inside = path / layout.WEIGHTS
     raise UserError(
-        f"{folder} is the workdir of a training run; its weights are in"
-        f" {inside}"
+        f"{folder} is the workdir of a training run; "
+        + (
+            f"its weights are in {inside}"
+            if inside.is_dir()
+            else "it has no weights yet: run its command again until it ends"
+        )
     )
   return path
 

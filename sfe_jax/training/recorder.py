@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from sfe_jax.storage import images, runs
+from sfe_jax.storage import images, layout
 
 _PROFILED_STEPS = 5
 
@@ -56,7 +56,7 @@ class Recorder:
   def _open_tensorboard(self, profile_at: int) -> None:
     # Otherwise TensorFlow logs four lines about oneDNN when it is imported.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    folder = str(self._workdir / runs.TENSORBOARD)
+    folder = str(self._workdir / layout.TENSORBOARD)
     try:
       import tensorflow as tf
       from clu import metric_writers, periodic_actions
@@ -140,7 +140,7 @@ class Recorder:
     """Writes a grid, (h, w, 3) uint8, to TensorBoard and WORKDIR/grids."""
     if not self._first or sheet is None:
       return
-    images.write(self._workdir / runs.GRIDS / f"step_{step:06d}.png", sheet)
+    images.write(self._workdir / layout.GRIDS / f"step_{step:06d}.png", sheet)
     for writer in self._writers:
       writer.write_images(step, {"grid": sheet[None]})
 
@@ -156,7 +156,7 @@ class Recorder:
       writer.write_scalars(step, values)
     if self._first:
       line = {"step": step} | {k: float(v) for k, v in values.items()}
-      with open(self._workdir / runs.CURVES, "a", encoding="utf-8") as file:
+      with open(self._workdir / layout.CURVES, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

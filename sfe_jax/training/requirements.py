@@ -8,33 +8,10 @@ import dataclasses
 import os
 import pathlib
 
-from sfe_jax.errors import UserError
-from sfe_jax.storage import checkpoints, runs, weights
+from ml_collections import ConfigDict
 
-FACES, CARS = 1024, 512  # resolutions of the published generators
-_OFFICIAL = {
-    "generator": {
-        FACES: "stylegan2-ffhq-config-f.pt",
-        CARS: "stylegan2-car-config-f-new.pkl",
-    },
-    "discriminator": {
-        FACES: "stylegan2-ffhq-config-f.pkl",
-        CARS: "stylegan2-car-config-f-new.pkl",
-    },
-    "e4e": {FACES: "e4e_ffhq_encode.pt", CARS: "e4e_cars_encode.pt"},
-}
-_OFFICIAL_AT_ANY_SIZE = {
-    "arcface": "model_ir_se50.pth",
-    "iresnet50": "iresnet50-7f187506.pth",
-    "lpips_vgg": "vgg16-397923af.pth (torchvision) and vgg.pth (LPIPS)",
-    "moco": "moco_v2_800ep_pretrain.pt",
-}
-_TRAINED_BY = {
-    "generator": "toy_generator.py",
-    "discriminator": "toy_generator.py",
-    "perception": "toy_perception.py",
-    "e4e": "toy_e4e.py",
-}
+from sfe_jax.errors import UserError
+from sfe_jax.storage import checkpoints, layout, origins, runs, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +43,12 @@ class Requirement:
     return f"{line} ({self.note})" if self.note else line
 
 
+def labels_path(config: ConfigDict) -> str:
+  """Path of the labels that a config names; "" if it names none."""
+  labels = config.data.get("labels")
+  return os.path.join(config.data.path, labels) if labels else ""
+
+
 def network(
     folder: str | os.PathLike, name: str, resolution: int = 0
 ) -> Requirement:
@@ -80,23 +63,13 @@ def network(
   where = weights.shown(path)
   problem = ""
   if not path.is_dir():
-    problem = f"missing; {_way_to(name, resolution)}"
+    problem = f"missing; {origins.way_to(name, resolution)}"
   else:
     try:
       weights.describe(path)
     except UserError as error:
       problem = str(error)
   return Requirement(f"network {name}", where, problem)
-
-
-def _way_to(name: str, resolution: int) -> str:
-  """How a user gets the network `name`."""
-  official = _OFFICIAL_AT_ANY_SIZE.get(name) or _OFFICIAL.get(name, {}).get(
-      resolution
-  )
-  if official:
-    return f"python -m convert makes it from {official}"
-  return f"train it with --config={_TRAINED_BY[name]}"
 
 
 def trained_network(folder: str, option: str, name: str) -> Requirement:
@@ -120,7 +93,7 @@ def trained_network(folder: str, option: str, name: str) -> Requirement:
     if not (path / name).is_dir() and checkpoints.latest_step(path) is None:
       problem = "has no checkpoint yet: train it first"
     return Requirement(what, folder, problem)
-  if runs.is_run(path):
+  if layout.is_run(path):
     problem = f"trains {', '.join(runs.names(path))}, not {name}"
   else:
     problem = (
@@ -142,7 +115,7 @@ def holds(folder: str | os.PathLike, name: str) -> bool:
   path = pathlib.Path(weights.locate(folder))
   if (path / name).is_dir():
     return True
-  return runs.is_run(path) and name in runs.names(path)
+  return layout.is_run(path) and name in runs.names(path)
 
 
 def require(requirements: list[Requirement]) -> None:

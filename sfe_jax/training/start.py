@@ -1,7 +1,6 @@
 """Starts a training run: processes, pictures, stage, loop, weights."""
 
 import dataclasses
-import os
 import signal
 from typing import Any
 
@@ -123,9 +122,8 @@ def _open_pictures(
       validation_path=c.validation_path,
       validation_count=c.validation_count,
   )
-  if c.get("labels"):
-    path = os.path.join(c.path, c.labels)
-    train, held_out = data.label((train, held_out), path)
+  if labels := requirements.labels_path(config):
+    train, held_out = data.label((train, held_out), labels)
   pictures = {"train": len(train), "held out": len(held_out)}
   logging.info("%d pictures to train on, %d held out", *pictures.values())
   if len(train) < c.batch_size:

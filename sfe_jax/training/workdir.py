@@ -19,7 +19,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from sfe_jax.errors import UserError
-from sfe_jax.storage import atomic, checkpoints, runs, weights
+from sfe_jax.storage import atomic, checkpoints, layout, runs, weights
 from sfe_jax.training.stage import Stage
 from sfe_jax.training.state import Frozen
 
@@ -100,12 +100,12 @@ def start(
   workdir = pathlib.Path(workdir)
   frozen = _fingerprints(stage.frozen)
   resumed = checkpoints.latest_step(workdir) is not None
-  if resumed and runs.is_run(workdir):
+  if resumed and layout.is_run(workdir):
     _check_start(workdir, frozen, dict(pictures))
   if jax.process_index() != 0:
     return
   workdir.mkdir(parents=True, exist_ok=True)
-  atomic.write_json(workdir / runs.CONFIG, _plain(config))
+  atomic.write_json(workdir / layout.CONFIG, _plain(config))
   networks = {
       name: {
           "network": type(m).__name__,
@@ -115,7 +115,7 @@ def start(
       for name, m in stage.trained.items()
   }
   atomic.write_json(
-      workdir / runs.TRAINED,
+      workdir / layout.TRAINED,
       {
           "networks": networks,
           "frozen": frozen,
@@ -124,8 +124,8 @@ def start(
       },
   )
   starts = [*runs.starts(workdir), _this_start()]
-  atomic.write_json(workdir / runs.STARTS, starts)
-  _write_given(workdir / runs.WEIGHTS, config, stage, keep=resumed)
+  atomic.write_json(workdir / layout.STARTS, starts)
+  _write_given(workdir / layout.WEIGHTS, config, stage, keep=resumed)
 
 
 def _write_given(
@@ -197,13 +197,13 @@ def write_weights(workdir: str | os.PathLike, stage: Stage) -> None:
   found = runs.variables(workdir, stage.trained, step)
   if jax.process_index() != 0:
     return
-  folder = workdir / runs.WEIGHTS
+  folder = workdir / layout.WEIGHTS
   for name, variables in found.items():
     network, info = stage.trained[name], stage.info.get(name)
     weights.write(folder / name, network, variables, info)
   document = runs.document(workdir)
   deploy = document.get("deploy", {}) | {"step": step}
-  atomic.write_json(workdir / runs.TRAINED, document | {"deploy": deploy})
+  atomic.write_json(workdir / layout.TRAINED, document | {"deploy": deploy})
   logging.info("wrote %s from checkpoint %d", folder, step)
 
 

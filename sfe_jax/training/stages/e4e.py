@@ -10,10 +10,9 @@ from absl import logging
 from jax import lax
 from ml_collections import ConfigDict
 
-from sfe_jax import devices
+from sfe_jax import devices, pipeline
 from sfe_jax.errors import UserError
 from sfe_jax.measures import losses
-from sfe_jax.models import layers
 from sfe_jax.models.e4e import E4E
 from sfe_jax.models.latent_discriminator import LatentDiscriminator
 from sfe_jax.models.stylegan2 import Generator
@@ -107,12 +106,8 @@ class Forward:
 
     With `train` False all rows of w+ are active, as in the deployed encoder.
     """
-    w_plus, updates = self.e4e.apply(
-        {"params": params, **model_state},
-        layers.resize_bilinear(images, self.e4e.input_size),
-        train,
-        mutable=["batch_stats"] if train else [],
-    )
+    variables = {"params": params, **model_state}
+    w_plus, updates = pipeline.encode(self.e4e, variables, images, train)
     if train:
       w_plus = active_rows(w_plus, step, self.row_start, self.row_every)
 

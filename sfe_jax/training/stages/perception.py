@@ -26,7 +26,7 @@ from sfe_jax.models.perception import Perception
 from sfe_jax.storage import labels, weights
 from sfe_jax.storage.labels import BINARY, CATEGORICAL, Column, Schema
 from sfe_jax.training import augment, optim
-from sfe_jax.training.requirements import Requirement
+from sfe_jax.training.requirements import Requirement, labels_path
 from sfe_jax.training.stage import Stage
 from sfe_jax.training.stages import networks
 from sfe_jax.training.state import Frozen, Metrics, TrainState
@@ -306,9 +306,9 @@ def check(config: ConfigDict) -> None:
 
 def requirements(config: ConfigDict) -> list[Requirement]:
   """Looks for the file of labels, if the config names one."""
-  if not config.data.labels:
+  path = labels_path(config)
+  if not path:
     return []
-  path = _labels_path(config)
   problem = ""
   if not os.path.isfile(path):
     problem = (
@@ -316,10 +316,6 @@ def requirements(config: ConfigDict) -> list[Requirement]:
         " labels: --config.data.labels="
     )
   return [Requirement("labels", path, problem)]
-
-
-def _labels_path(config: ConfigDict) -> str:
-  return os.path.join(config.data.path, config.data.labels)
 
 
 def build(config: ConfigDict) -> Stage:
@@ -330,8 +326,8 @@ def build(config: ConfigDict) -> Stage:
   """
   data, model, loss = config.data, config.model, config.loss
   schema: Schema = ()
-  if data.labels:
-    schema = labels.read(_labels_path(config)).schema
+  if path := labels_path(config):
+    schema = labels.read(path).schema
   network = Perception(
       data.resolution,
       widths(data.resolution, model.width, model.max_width),

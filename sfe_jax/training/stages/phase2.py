@@ -179,13 +179,7 @@ class Forward:
       powers: (n,) its strength.
     """
     models, n = self.models, images.shape[0]
-    if models.e4e is None:
-      encoded = self._inverter.apply(
-          frozen["inverter"], images, method="encode"
-      )
-      w_e, _ = cast(tuple[jax.Array, Any], encoded)
-    else:
-      w_e = pipeline.encode(models.e4e, frozen["e4e"], images)
+    w_e = pipeline.editing_latents(models, frozen, images)
     edit = directions.apply(direction, w_e, powers)
     made = pipeline.lower(
         models,
