@@ -158,7 +158,10 @@ def contents(
       out["latent_avg"] = other[:1].reshape(shape) if shape else other
     if other is not None and not np.array_equal(other, average):
       # The file has one latent_avg, which is wrong for this network.
-      logging.info("  %s has another latent_avg: only in its own file", network)
+      logging.info(
+          "  %s is not added to this file, because its latent_avg differs; it"
+          " is in its own file", network,
+      )
       continue
     documents[network.partition("@")[0]] = {
         "network": type(module).__name__,

@@ -129,7 +129,7 @@ def _hint(key: str, known: Sequence[str]) -> str:
   section, _, name = key.rpartition(".")
 
   def likeness(other: str) -> tuple[float, float]:
-    """Of the last parts, then of the whole keys."""
+    """Similarity of the last parts of both keys, then of the whole keys."""
     last = other.rpartition(".")[2]
     initials = "".join(word[:1] for word in last.split("_"))
     return (
@@ -186,7 +186,7 @@ def _set_up_log() -> None:
 
 
 def _without_orbax(error: "sys.UnraisableHookArgs") -> None:
-  """Drops what Orbax's other writes report after one of them has failed."""
+  """Hides errors of Orbax's background writers after another writer failed."""
   if str(error.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(error)
 

@@ -358,8 +358,8 @@ def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
   where = weights.shown(folder)
   if runs.is_run(folder.parent):
     lacks, remedy = ", ".join(missing), (
-        f"the training run {folder.parent} had none; copy the network's folder"
-        " from another weight folder"
+        f"the training run {folder.parent} does not use this network; copy its"
+        " folder from another weight folder"
     )
   else:
     lacks = ", ".join(f"{name} ({_SOURCES[name]})" for name in missing)

@@ -78,7 +78,7 @@ BAD = {
     ),
     "no latent_avg": (
         {"state_dict": state("inverter", prefix="encoder.")},
-        "inverter: the file has no latent_avg, to which its latents are",
+        "inverter: the file lacks latent_avg, which is added to this",
     ),
     "latent_avg": (
         {"g_ema": state("generator"), "latent_avg": np.ones((7, 512))},
@@ -89,7 +89,7 @@ BAD = {
             "state_dict": state("inverter", prefix="encoder."),
             "latent_avg": "none",
         },
-        "the file has no latent_avg",
+        "the file lacks latent_avg",
     ),
     "our entry": (
         editor_state() | {"sfe_jax": '{"feature_editor": {"sizes": {}}}'},

@@ -131,7 +131,7 @@ def load(source, count, batch_size=4, processes=1, start=0):
 def test_labels_follow_their_pictures(tmp_path, caplog):
   sets = data.hold_out(numbered(tmp_path), 3)
   train, held_out = data.label(sets, tmp_path / "labels.csv")
-  assert "2 rows belong to no picture here" in caplog.text
+  assert "2 rows name pictures that are not in the data set" in caplog.text
   (column,) = labels.read(tmp_path / "labels.csv").schema
 
   def check(image, label):

@@ -68,7 +68,7 @@ class Folder:
       logging.warning("%s: skipped: %s", name, self.skipped[name])
     if self.skipped:
       logging.warning(
-          "%s: %d of %d files are no readable images and are skipped",
+          "%s: %d of %d files are not readable images; they are skipped",
           path, len(self.skipped), len(self.skipped) + len(self),
       )
     if small:

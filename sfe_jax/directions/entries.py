@@ -237,7 +237,9 @@ class Mapper(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class File(Entry):
-  """A direction file of the user's own or a fitted one: w + strength * d.
+  """A direction from a file: the user's, or fitted by sfe_jax.directions.
+
+  The edit is w + strength * d.
 
   Attributes:
     path: the .npy or .npz file.

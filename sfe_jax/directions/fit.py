@@ -112,9 +112,9 @@ def condition(normals: np.ndarray, groups: Sequence[Any]) -> np.ndarray:
   """Makes each direction change the other attributes less.
 
   This is InterFaceGAN's conditional manipulation (section 3.3): the components
-  of a normal along the other normals are removed.  Many normals span much of
-  the space, in part by noise.  A ridge, as large as the share of the dimensions
-  that the normals span, keeps a normal from losing what only the noise spans.
+  of a normal along the other normals are removed.  A ridge limits how much is
+  removed, because part of the space that the normals span is noise.  It is as
+  large as the share of the dimensions that the normals span.
 
   Measured on drawn faces (35 attributes, 128 dimensions), at strengths where an
   attribute's own score changes by .7 of a standard deviation: the other scores

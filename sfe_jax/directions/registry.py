@@ -327,7 +327,8 @@ class Registry:
       remark = f"{taken.name!r} is the published direction"
       logging.warning(
           "the fitted direction %s has the name of the published direction %r:"
-          " it is offered as %r; the domain none leaves the published ones out",
+          " it is offered as %r; with --domain none only fitted directions are"
+          " offered",
           path, taken.name, name,
       )
     self._add(File(name, path=path, remark=remark, **about._asdict()))

@@ -17,8 +17,8 @@ def require_packages() -> None:
   """Makes sure that training and the report can be imported.
 
   Raises:
-    UserError: packages of the extra `train` are missing.  Better said now than
-      hours later.
+    UserError: packages of the extra `train` are missing.  Checked at the
+      start, because the report is made hours later.
   """
   missing = [p for p in _PACKAGES if importlib.util.find_spec(p) is None]
   if missing:

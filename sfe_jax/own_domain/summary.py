@@ -81,7 +81,8 @@ class Directions:
   """The edits that were found.
 
   Attributes:
-    found: those of attributes first, by how little they change the others.
+    found: attribute directions first, sorted by their mean change of other
+      attributes, smallest first.
     left_out: reasons by name.
     sheet: uint8 overview of all edits on samples; None if there is none.
   """

@@ -154,7 +154,7 @@ def naming(
 
   Args:
     path: file or folder that the block writes.
-    part: temporary path, whose place `path` takes in errors.
+    part: temporary path; errors name `path` instead of it.
 
   Raises:
     OSError: in place of errors that name `part`, its content or nothing.

@@ -87,7 +87,7 @@ def fit(
   Args:
     image: uint8 (h, w, 3).
     size: height and width of the result.
-    name: how warnings call the picture.
+    name: name of the picture in messages.
     resample: "lanczos", or "bilinear", which gives the pixels of the official
       code for square pictures.  Both filters are antialiased.
 
@@ -122,7 +122,7 @@ def square(
 
   Args:
     file: a path or a binary file.
-    name: how messages call the picture.
+    name: name of the picture in messages.
     resolution: height and width of the result.
     resample: see `fit`.
     warn: log what is lost: cut-off borders, enlargement, further frames.

@@ -56,7 +56,8 @@ def stage(
   rate = _learning_rate(config)
   trainer = _trainer(config, found, forward, rate)
   _announce_validation_loss(trainer.objective)
-  # On the host: on the first device they would lie beside the loop's copies.
+  # Kept on the host; on the first device they would use memory beside the
+  # replicated copies.
   given = jax.device_get(found.variables)
   disc_params = None
   if found.discriminator is not None:
