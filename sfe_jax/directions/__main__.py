@@ -99,11 +99,11 @@ def main(_: Sequence[str]) -> int:
     )
   out = pathlib.Path(FLAGS.out or folder / "directions")
   atomic.require_writable(out)
-  fields = dataclasses.fields(search.Settings)
+  fields = dataclasses.fields(search.SearchSettings)
   values: dict[str, Any] = {f.name: FLAGS[f.name].value for f in fields}
   # Accelerators use fewer digits in matrix products by default.
   with jax.default_matmul_precision("highest"):
-    names = search.find(folder, out, search.Settings(**values))
+    names = search.find(folder, out, search.SearchSettings(**values))
   logging.info(
       "wrote %d directions to %s: %s; %s shows them",
       len(names), out, ", ".join(names), out / search.SHEET,

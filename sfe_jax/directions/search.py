@@ -40,7 +40,7 @@ _NETWORKS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class SearchSettings:
   """What to look for.
 
   Attributes:
@@ -48,8 +48,8 @@ class Settings:
     seed: random seed of the samples.
     components: number of GANSpace directions.
     sefa: number of SeFa directions.
-    method: one of candidates.METHODS; None is "regression" for true labels and
-      "boundary" for scores, which are the better ones for each.
+    method: one of candidates.METHODS.  None: "regression" for true labels,
+      "boundary" for scores; each measured better there.
     conditioning: one of candidates.CONDITIONING.
     data: folder of pictures with true labels; empty to use the scores of the
       perception network.
@@ -86,7 +86,7 @@ class Measured:
 
 
 def find(
-    folder: pathlib.Path, out: pathlib.Path, settings: Settings
+    folder: pathlib.Path, out: pathlib.Path, settings: SearchSettings
 ) -> list[str]:
   """Finds directions; writes OUT/NAME.npz of each useful one, REPORT and SHEET.
 
@@ -140,7 +140,7 @@ def find(
   return [item.candidate.name for item in measured]
 
 
-def load(folder: pathlib.Path, settings: Settings) -> Probe:
+def load(folder: pathlib.Path, settings: SearchSettings) -> Probe:
   """Reads the generator and the perception network of a weight folder.
 
   Raises:
@@ -184,7 +184,7 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
 
 
 def _labelled_pictures(
-    folder: pathlib.Path, probe: Probe, settings: Settings
+    folder: pathlib.Path, probe: Probe, settings: SearchSettings
 ) -> LabelledPictures | None:
   """The labelled pictures that the settings name, if they name any."""
   if bool(settings.data) != bool(settings.labels):
@@ -206,7 +206,7 @@ def _labelled_pictures(
 
 
 def _replaceable(
-    out: pathlib.Path, schema: labels.Schema, settings: Settings
+    out: pathlib.Path, schema: labels.Schema, settings: SearchSettings
 ) -> list[pathlib.Path]:
   """Fitted directions in OUT; UserError if other files are in the way."""
   names = label_names(schema)
@@ -217,7 +217,7 @@ def _replaceable(
     path = out / f"{name}.npz"
     if path.exists() and path not in old:
       raise UserError(
-          f"{path} is in the way: it is no direction that this program wrote;"
+          f"{path} already exists and was not written by this program;"
           " rename it, or write to another --out"
       )
   return old
@@ -227,7 +227,7 @@ def _fit(
     probe: Probe,
     drawn: Samples,
     given: Mapping[str, tuple[str, str]],
-    settings: Settings,
+    settings: SearchSettings,
 ) -> tuple[list[Candidate], dict[str, str]]:
   """All directions, and by name the reason why others are left out."""
   found: list[Candidate] = []
@@ -276,7 +276,7 @@ def _measure_on(
 ) -> tuple[list[Measured], dict[str, str]]:
   """Useful directions, and by name the reason why others are left out."""
   outputs = labels.outputs(probe.schema)
-  meter = ranges.Meter(probe, w_plus)
+  meter = ranges.EffectMeter(probe, w_plus)
   measured, left_out = [], {}
   bar = tqdm.tqdm(found, unit="direction", desc="measuring", disable=None)
   for candidate in bar:

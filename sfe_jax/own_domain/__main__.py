@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
   own_domain.require_packages()
   from sfe_jax.own_domain import chain, steps  # they need the extra
 
-  plan = chain.plan(argv[1], argv[2], FLAGS.labels, FLAGS.size, FLAGS.steps)
+  plan = chain.prepare(argv[1], argv[2], FLAGS.labels, FLAGS.size, FLAGS.steps)
   labels = os.path.join(plan.settings.pictures, "labels.csv")
   if not FLAGS.labels and os.path.exists(labels):
     logging.warning("%s is not used; use it with --labels %s", labels, labels)

@@ -15,7 +15,7 @@ from sfe_jax.data import folders
 from sfe_jax.errors import UserError
 from sfe_jax.own_domain import chain, steps
 from sfe_jax.own_domain.children import Children
-from sfe_jax.own_domain.steps import Action, Plan, Program, Settings
+from sfe_jax.own_domain.steps import Action, ChainPlan, ChainSettings, Program
 from sfe_jax.storage import atomic
 
 TABLES = "tables"
@@ -45,7 +45,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Method:
+class Row:
   """A row of the tables.
 
   Attributes:
@@ -66,7 +66,7 @@ class Method:
     return self.title.replace(" ", "_")
 
 
-def methods(size: int) -> tuple[Method, ...]:
+def table_rows(size: int) -> tuple[Row, ...]:
   """The rows of the tables for an editor of `size` pixels.
 
   e4e comes first: the others are edited at its strengths.
@@ -76,9 +76,9 @@ def methods(size: int) -> tuple[Method, ...]:
   lower = (f"--config.model.k={k}", f"--config.model.delta_k={k}")
   few = '--config.edits.user="smile","age","skin"'
   return (
-      Method("e4e", steps.EDITOR, ("--method=e4e",)),
-      Method("SFE", steps.EDITOR),
-      Method(
+      Row("e4e", steps.EDITOR, ("--method=e4e",)),
+      Row("SFE", steps.EDITOR),
+      Row(
           "without H",
           steps.EDITOR,
           ("--without=feature_editor", "--without=e4e"),
@@ -112,9 +112,9 @@ def methods(size: int) -> tuple[Method, ...]:
 
 def _variant(
     title: str, *runs: Run, options: tuple[str, ...] = ()
-) -> Method:
+) -> Row:
   """An editor that is trained here; the last run makes its weights."""
-  return Method(title, f"{runs[-1].name}/weights", options, runs)
+  return Row(title, f"{runs[-1].name}/weights", options, runs)
 
 
 def _layer(size: int) -> int:
@@ -143,16 +143,17 @@ def run(folder: str | os.PathLike[str], *, dry_run: bool = False) -> int:
         " FOLDER OUT, of drawn faces and their labels"
     )
   about = atomic.read_json(out / steps.DATA / folders.ABOUT)
-  plan = Plan(out, Settings(about["source"], None, about["size"], None))
-  rows = methods(plan.settings.size)
+  settings = ChainSettings(about["source"], None, about["size"], None)
+  plan = ChainPlan(out, settings)
+  rows = table_rows(plan.settings.size)
   with Children() as children:
     runner = None if dry_run else children
     try:
       chain.execute([_faces(plan)], runner)
-      for method in rows:
-        for training in method.runs:
+      for row in rows:
+        for training in row.runs:
           _train(plan, training, runner)
-        chain.execute(_measure(plan, method, dry_run), runner)
+        chain.execute(_measure(plan, row, dry_run), runner)
     except chain.StopChain as stopped:
       return stopped.report()
   if not dry_run:
@@ -160,7 +161,7 @@ def run(folder: str | os.PathLike[str], *, dry_run: bool = False) -> int:
   return 0
 
 
-def _faces(plan: Plan) -> Action:
+def _faces(plan: ChainPlan) -> Action:
   """The pictures to measure on; those that exist are not drawn again."""
   arguments = (
       f"--dst={plan.out / _FACES}",
@@ -171,7 +172,7 @@ def _faces(plan: Plan) -> Action:
   return Program("drawn_faces", arguments)
 
 
-def _train(plan: Plan, run: Run, runner: Children | None) -> None:
+def _train(plan: ChainPlan, run: Run, runner: Children | None) -> None:
   done = plan.out / run.name / _DONE
   if done.exists():
     return
@@ -183,13 +184,13 @@ def _train(plan: Plan, run: Run, runner: Children | None) -> None:
     done.touch()
 
 
-def _measure(plan: Plan, method: Method, dry_run: bool) -> Iterator[Action]:
-  """All measurements of a method, in the order in which they are needed."""
+def _measure(plan: ChainPlan, row: Row, dry_run: bool) -> Iterator[Action]:
+  """All measurements of a row, in the order in which they are needed."""
   test = plan.out / _FACES
   pairs = (f"--count={_PAIRS}", f"--seed={_PAIRS_SEED}")
-  yield from _evaluate(plan, method, "truth", "--protocol=truth", *pairs)
+  yield from _evaluate(plan, row, "truth", "--protocol=truth", *pairs)
   inverted = ("--protocol=inversion", f"--dir={test}")
-  yield from _evaluate(plan, method, "inversion", *inverted)
+  yield from _evaluate(plan, row, "inversion", *inverted)
   labelled = (
       "--protocol=editing",
       f"--dir={test}",
@@ -202,25 +203,25 @@ def _measure(plan: Plan, method: Method, dry_run: bool) -> Iterator[Action]:
     strength = "1" if dry_run else _strength(plan, kind)
     edit = f"--edit={kind}={sign}{strength}"
     yield from _evaluate(
-        plan, method, kind, *labelled, f"--attribute={attribute}", edit
+        plan, row, kind, *labelled, f"--attribute={attribute}", edit
     )
 
 
 def _evaluate(
-    plan: Plan, method: Method, kind: str, *arguments: str
+    plan: ChainPlan, row: Row, kind: str, *arguments: str
 ) -> Iterator[Action]:
   """A measurement, unless it was made with these weights already."""
-  weights, file = plan.out / method.weights, _report(plan, method, kind)
+  weights, file = plan.out / row.weights, _report(plan, row, kind)
   if _is_newer(file, weights):
     return
   fixed = (
       f"--out={file}",
-      f"--name={method.title}",
+      f"--name={row.title}",
       f"--weights={weights}",
       f"--networks={plan.out / steps.WEIGHTS}",
       "--batch_size=32",
   )
-  yield Program("evaluate", (*fixed, *method.options, *arguments))
+  yield Program("evaluate", (*fixed, *row.options, *arguments))
 
 
 def _is_newer(file: pathlib.Path, folder: pathlib.Path) -> bool:
@@ -231,11 +232,11 @@ def _is_newer(file: pathlib.Path, folder: pathlib.Path) -> bool:
   return all(path.stat().st_mtime <= made for path in folder.rglob("*"))
 
 
-def _report(plan: Plan, method: Method, kind: str) -> pathlib.Path:
-  return plan.out / TABLES / f"{method.file}.{kind}.json"
+def _report(plan: ChainPlan, row: Row, kind: str) -> pathlib.Path:
+  return plan.out / TABLES / f"{row.file}.{kind}.json"
 
 
-def _strength(plan: Plan, attribute: str) -> str:
+def _strength(plan: ChainPlan, attribute: str) -> str:
   """The strength at which e4e alone changes an attribute as the truth does.
 
   All methods are compared at this strength, as in the paper (section 4.3).
@@ -244,7 +245,7 @@ def _strength(plan: Plan, attribute: str) -> str:
   return f"{found['results'][attribute]['strength']:.2f}"
 
 
-def _write_tables(plan: Plan, rows: tuple[Method, ...]) -> None:
+def _write_tables(plan: ChainPlan, rows: tuple[Row, ...]) -> None:
   files = [str(_report(plan, row, kind)) for kind in _KINDS for row in rows]
   command = [sys.executable, "-m", "sfe_jax.metrics.tables", *files]
   done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)

@@ -14,7 +14,7 @@ from typing import Any
 from sfe_jax.errors import UserError
 from sfe_jax.own_domain import steps
 from sfe_jax.own_domain.children import Children
-from sfe_jax.own_domain.steps import Copy, Plan, Settings
+from sfe_jax.own_domain.steps import ChainPlan, ChainSettings, Copy
 from sfe_jax.storage import atomic, checkpoints
 
 SIZES = tuple(2**i for i in range(4, 11))
@@ -41,13 +41,13 @@ class StopChain(Exception):
     return self.code
 
 
-def plan(
+def prepare(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
     labels: str | os.PathLike[str] | None = None,
     size: int | None = None,
     most_steps: int | None = None,
-) -> Plan:
+) -> ChainPlan:
   """Checks what a chain is to be made of; writes nothing.
 
   Args:
@@ -79,12 +79,12 @@ def plan(
   if size not in SIZES:
     known = ", ".join(map(str, SIZES))
     raise UserError(f"--size must be one of {known}, got {size}")
-  settings = Settings(
+  settings = ChainSettings(
       source, None if labels is None else _absolute(labels), size, most_steps
   )
   if before:
     _check_same(place, before, dataclasses.asdict(settings))
-  return Plan(place, settings)
+  return ChainPlan(place, settings)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
@@ -130,7 +130,7 @@ def _check_same(
     )
 
 
-def run(plan: Plan, *, dry_run: bool = False) -> int:
+def run(plan: ChainPlan, *, dry_run: bool = False) -> int:
   """Runs all steps that are not done.
 
   Args:
@@ -159,7 +159,7 @@ def run(plan: Plan, *, dry_run: bool = False) -> int:
 
 
 def _run_step(
-    plan: Plan, step: steps.Step, children: Children | None
+    plan: ChainPlan, step: steps.Step, children: Children | None
 ) -> None:
   """Runs a step and records its time; without `children` prints it."""
   if children is None:

@@ -32,7 +32,7 @@ _MOST_SAMPLES = 20_000  # the search's default
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ChainSettings:
   """What a chain is made of; a folder OUT holds one chain.
 
   Attributes:
@@ -91,7 +91,7 @@ Action = Program | Copy
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class ChainPlan:
   """A chain and its place.
 
   Attributes:
@@ -100,7 +100,7 @@ class Plan:
   """
 
   out: pathlib.Path
-  settings: Settings
+  settings: ChainSettings
 
   @property
   def pictures(self) -> int:
@@ -154,7 +154,7 @@ class Step:
   name: str
   title: str
   leaves: str
-  actions: Callable[[Plan], Iterator[Action]]
+  actions: Callable[[ChainPlan], Iterator[Action]]
 
   @property
   def marks(self) -> bool:
@@ -187,7 +187,7 @@ def config(stage: str, variant: str = "") -> Any:
   return module.get_config(variant)
 
 
-def _pictures(plan: Plan) -> Iterator[Action]:
+def _pictures(plan: ChainPlan) -> Iterator[Action]:
   settings = plan.settings
   arguments = [
       "--to=folders",
@@ -201,14 +201,14 @@ def _pictures(plan: Plan) -> Iterator[Action]:
   yield Program("data.prepare", tuple(arguments), accepted=(0, 1))
 
 
-def _collected(plan: Plan, name: str, *networks: str) -> Iterator[Action]:
+def _collected(plan: ChainPlan, name: str, *networks: str) -> Iterator[Action]:
   """Copies trained networks to where the next stages look for them."""
   for network in networks:
     source = plan.out / name / "weights" / network
     yield Copy(source, plan.out / WEIGHTS / network)
 
 
-def _generator(plan: Plan) -> Iterator[Action]:
+def _generator(plan: ChainPlan) -> Iterator[Action]:
   augment = []
   if plan.pictures < _FEW_PICTURES:
     augment = ["--config.augment.target=0.6"]
@@ -216,19 +216,19 @@ def _generator(plan: Plan) -> Iterator[Action]:
   yield from _collected(plan, "generator", "generator", "discriminator")
 
 
-def _perception(plan: Plan) -> Iterator[Action]:
+def _perception(plan: ChainPlan) -> Iterator[Action]:
   labels = f"../{folders.LABELS}" if plan.settings.labels else ""
   arguments = [f"--config.data.labels={labels}"]
   yield plan.train("perception", "perception", arguments)
   yield from _collected(plan, "perception", "perception")
 
 
-def _e4e(plan: Plan) -> Iterator[Action]:
+def _e4e(plan: ChainPlan) -> Iterator[Action]:
   yield plan.train("e4e", "e4e", [plan.init_weights])
   yield from _collected(plan, "e4e", "e4e")
 
 
-def _directions(plan: Plan) -> Iterator[Action]:
+def _directions(plan: ChainPlan) -> Iterator[Action]:
   arguments = [f"--weights={plan.out / WEIGHTS}"]
   steps, data = plan.settings.steps, plan.out / DATA
   if steps is not None and steps < TRIAL_STEPS:
@@ -240,16 +240,16 @@ def _directions(plan: Plan) -> Iterator[Action]:
   yield Program("directions", tuple(arguments))
 
 
-def _phase1(plan: Plan) -> Iterator[Action]:
+def _phase1(plan: ChainPlan) -> Iterator[Action]:
   yield plan.train("phase1", "phase1", [plan.init_weights])
 
 
-def _phase2(plan: Plan) -> Iterator[Action]:
+def _phase2(plan: ChainPlan) -> Iterator[Action]:
   given = [plan.init_weights, plan.init_inverter]
   yield plan.train("phase2", "phase2", given)
 
 
-def _report(plan: Plan) -> Iterator[Action]:
+def _report(plan: ChainPlan) -> Iterator[Action]:
   editor = plan.out / EDITOR
   yield Copy(plan.out / "phase2" / "weights", editor)
   for method in ("e4e", "sfe"):

@@ -33,7 +33,7 @@ from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 # The first view keeps everything that labels describe; the second view keeps
 # the individual alone.
-FIRST = augment.Strength(
+FIRST = augment.Amounts(
     flip=False,
     shift=0.0625,
     angle=0.1,
@@ -43,7 +43,7 @@ FIRST = augment.Strength(
     saturation=0.0,
     hue=0.0,
 )
-SECOND = augment.Strength(
+SECOND = augment.Amounts(
     flip=False,
     shift=0.125,
     angle=0.25,
