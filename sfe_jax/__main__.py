@@ -20,7 +20,7 @@ COMMANDS = {
 
 
 def main() -> None:
-  """Runs the command that the first argument names with the other ones."""
+  """Runs the command named by the first argument; passes on the others."""
   name = sys.argv[1] if len(sys.argv) > 1 else "--help"
   if name in COMMANDS:
     del sys.argv[1]

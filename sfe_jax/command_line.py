@@ -48,8 +48,9 @@ def run(
   Args:
     main: takes the program's name followed by the positional arguments, and
       returns the exit code.
-    define_flags: defines the program's flags.  This is no effect of importing
-      a module, because flags are global and programs share names such as --out.
+    define_flags: defines the program's flags.  It is a function because flags
+      are global and programs share names such as --out, so importing a module
+      must not define them.
     positional: whether positional arguments are allowed.
   """
 
@@ -122,8 +123,7 @@ def _dotted(config: Any, prefix: str = "") -> list[str]:
 def _hint(key: str, known: Sequence[str]) -> str:
   """Names the most similar key, or all keys of the same section.
 
-  A key's last part may also be the initials of the one that was meant: "lr" for
-  "learning_rate".
+  The user may also have written initials: "lr" for "learning_rate".
   """
 
   section, _, name = key.rpartition(".")
@@ -175,7 +175,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _set_up_log() -> None:
-  """Logs plain messages of ours, and warnings of all, beside progress bars."""
+  """Logs our messages and all warnings, without breaking progress bars."""
   handler = logging.get_absl_handler()
   handler.setFormatter(None)
   handler.addFilter(_is_wanted)

@@ -132,8 +132,8 @@ class Editor:
       domain: table of directions, see `directions.Registry.of_weights`.
       dtype: compute dtype; jnp.bfloat16 halves memory on accelerators.
       batch_size: number of pictures that pass the networks together.
-      precision: of float32 products on accelerators; "highest" reproduces the
-        published numbers, "default" is faster.
+      precision: precision of float32 products on accelerators; "highest"
+        reproduces the published numbers, "default" is faster.
 
     Raises:
       UserError: a network is missing, damaged or does not fit the others.
@@ -174,7 +174,7 @@ class Editor:
 
     Args:
       architecture: sizes of the networks.
-      seed: of the random numbers.
+      seed: seed of the random numbers.
       dtype: compute dtype.
       **options: `batch_size` and `precision`, see `load`.
     """
@@ -215,7 +215,7 @@ class Editor:
       (n, h, w, 3) float32, about [-1, 1].
 
     Raises:
-      UserError: something else than an `Inversion`.
+      UserError: the argument is not an `Inversion`.
     """
     _check_inversion(inversion)
     return self._in_batches(self._reconstruct, inversion)
@@ -236,7 +236,7 @@ class Editor:
     a result is not finite or completely black or white.
 
     Args:
-      inversion: of n pictures, from `invert`.
+      inversion: inversion of n pictures, from `invert`.
       edits: strength by name of a direction; several edits add up.  The
         entries of a list are numbers or arrays (n,), and all lists have one
         length.
@@ -351,7 +351,7 @@ def _warn_if_useless(images: jax.Array, edits: Mapping[str, Any]) -> None:
 
 
 def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
-  """Refuses a weight folder without one of these networks."""
+  """Raises UserError if a weight folder lacks one of these networks."""
   missing = [name for name in names if not (folder / name).is_dir()]
   if not missing:
     return

@@ -157,7 +157,7 @@ def test_destination_that_cannot_be_written(tmp_path):
         (("--src", "."), "give --src FILE_OR_FOLDER and --dst FOLDER"),
         (("--src", "empty", "--dst", "d"), "empty: no weight file in this"),
         (("--src", "a", "--dst", "d"), "a: no such file or folder"),
-        (("--export", "--src", "empty", "--dst", "d"), "no weight folder"),
+        (("--export", "--src", "empty", "--dst", "d"), "neither a weight"),
         (
             ("--export", "--src", "a", "--src", "b", "--dst", "d"),
             "--export takes one --src",

@@ -87,7 +87,7 @@ class Folder:
 
 
 def _header(path: str) -> int | str:
-  """The shorter side in pixels, or the reason why the file is no image."""
+  """The shorter side in pixels, or the reason why the file is not an image."""
   try:
     return min(decoding.dimensions(path))
   except UserError as error:

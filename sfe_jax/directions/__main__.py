@@ -22,9 +22,9 @@ Written to WEIGHTS/directions:
   sheet.png      Each direction on three samples, from low to high.
   report.json    Numbers of each direction, see below.
 
-The effects that are listed are made from the labels' names.  To say them in
-your own words, put a file effects.json beside the labels: per label what + and
-what - does, e.g. {"skin": ["darker skin", "lighter skin"]}.
+Effects are described by the labels' names.  For other descriptions put a file
+effects.json beside the labels that says for each label what + and - do, e.g.
+{"skin": ["darker skin", "lighter skin"]}.
 
 report.json holds for each direction:
 

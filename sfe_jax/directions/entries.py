@@ -50,7 +50,7 @@ def parse_strengths(
 
 
 def range_text(low: float | None, high: float | None) -> str:
-  """A range of strengths in words: "-10..15", or "-" if it is unknown."""
+  """A range of strengths as text: "-10..15", or "-" if it is unknown."""
   if low is None and high is None:
     return "-"
   ends = ("" if x is None else f"{x:g}" for x in (low, high))

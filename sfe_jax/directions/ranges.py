@@ -35,12 +35,12 @@ _BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  """The networks that show and measure what an edit does.
+  """The networks that measure the effect of an edit.
 
   Attributes:
     generator: G.
     perception: the network that compares pictures and scores attributes.
-    variables: of both, under "generator" and "perception".
+    variables: variables of both, under "generator" and "perception".
     schema: the attributes that the perception network scores; may be empty.
   """
 

@@ -41,7 +41,7 @@ _NETWORKS = {
 
 @dataclasses.dataclass(frozen=True)
 class SearchSettings:
-  """What to look for.
+  """The settings of one search.
 
   Attributes:
     samples: number of pictures that attributes are fitted to.
@@ -104,7 +104,8 @@ def find(
 
   Raises:
     UserError: a network is missing or does not fit, there is nothing to look
-      for or nothing useful, or a file of another kind is in the way.
+      for or nothing useful, or a file that this program did not write would be
+      replaced.
   """
   probe = load(folder, settings)
   source = _labelled_pictures(folder, probe, settings)
@@ -208,7 +209,7 @@ def _labelled_pictures(
 def _replaceable(
     out: pathlib.Path, schema: labels.Schema, settings: SearchSettings
 ) -> list[pathlib.Path]:
-  """Fitted directions in OUT; UserError if other files are in the way."""
+  """Fitted directions in OUT; UserError if other files would be replaced."""
   names = label_names(schema)
   names += [f"pca{i + 1}" for i in range(settings.components)]
   names += [f"sefa{i + 1}" for i in range(settings.sefa)]
@@ -327,7 +328,7 @@ def _write(
 
 
 def _effect(item: Measured, words: Mapping[str, Words]) -> str:
-  """What + and - do; for unsupervised directions, to the most changed score."""
+  """What + and - do; for unsupervised directions, by the most changed score."""
   if item.candidate.effect:
     return item.candidate.effect.text()
   if not words:

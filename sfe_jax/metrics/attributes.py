@@ -54,7 +54,7 @@ def parse(text: str) -> Attribute:
 def divide(
     table: labels.Table, files: Sequence[str], attribute: Attribute
 ) -> np.ndarray:
-  """Which of some pictures have an attribute.
+  """Finds which pictures have an attribute.
 
   Args:
     table: labels of at least these pictures.

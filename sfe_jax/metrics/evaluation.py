@@ -32,7 +32,7 @@ class Prepared(Protocol):
 
   @property
   def directions(self) -> Sequence[str]:
-    """Names of the directions that it edits along."""
+    """Names of the directions that the protocol uses."""
 
   def describe(self) -> dict[str, Any]:
     """Returns the report's entries about the inputs."""
@@ -346,7 +346,7 @@ def _hashes(
 
 
 def _files(entry: Entry) -> list[str]:
-  """Paths below the weight folder of what a direction is built from."""
+  """Files that a direction is built from, relative to the weight folder."""
   if isinstance(entry, File):
     return [f"directions/{entry.path.name}"]
   if isinstance(entry, Mapper):

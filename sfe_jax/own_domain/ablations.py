@@ -1,6 +1,6 @@
-"""The paper's table 3 in small: trains variants of an editor, measures them.
+"""The paper's table 3 on drawn faces: trains and measures editor variants.
 
-Everything is measured on new drawn faces, of which the true edited pictures
+Everything is measured on new drawn faces, for which the true edited pictures
 are known.
 """
 
@@ -29,12 +29,12 @@ _KINDS = ("inversion", "smile", "glasses", "age", "truth")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A training that differs from the chain's.
+  """A training run that differs from the chain's run of the same stage.
 
   Attributes:
-    name: of its folder in OUT.
+    name: name of its folder in OUT.
     stage: "phase1" or "phase2".
-    flags: what differs.
+    flags: flags of sfe_jax.train in which it differs.
     inverter: folder in OUT of the phase 1 that phase 2 starts from.
   """
 
@@ -49,9 +49,9 @@ class Row:
   """A row of the tables.
 
   Attributes:
-    title: of the row.
-    weights: folder in OUT.
-    options: of sfe_jax.evaluate.
+    title: first cell of the row.
+    weights: weight folder, relative to OUT.
+    options: further flags of sfe_jax.evaluate.
     runs: trainings that make the weights.
   """
 
@@ -69,7 +69,7 @@ class Row:
 def table_rows(size: int) -> tuple[Row, ...]:
   """The rows of the tables for an editor of `size` pixels.
 
-  e4e comes first: the others are edited at its strengths.
+  e4e comes first, because the other rows use the strengths found for it.
   """
   no_fuser = ("--config.model.fuser=False",)
   k = _layer(size) - 2
@@ -139,8 +139,8 @@ def run(folder: str | os.PathLike[str], *, dry_run: bool = False) -> int:
   out = pathlib.Path(folder).absolute()
   if not (out / steps.EDITOR).is_dir():
     raise UserError(
-        f"{out} holds no editor; make one with python -m sfe_jax.own_domain"
-        " FOLDER OUT, of drawn faces and their labels"
+        f"{out} does not hold an editor; make one with python -m"
+        " sfe_jax.own_domain FOLDER OUT, of drawn faces and their labels"
     )
   about = atomic.read_json(out / steps.DATA / folders.ABOUT)
   settings = ChainSettings(about["source"], None, about["size"], None)
@@ -162,7 +162,7 @@ def run(folder: str | os.PathLike[str], *, dry_run: bool = False) -> int:
 
 
 def _faces(plan: ChainPlan) -> Action:
-  """The pictures to measure on; those that exist are not drawn again."""
+  """Draws the test pictures; existing ones are kept."""
   arguments = (
       f"--dst={plan.out / _FACES}",
       f"--count={_PICTURES}",
@@ -210,7 +210,7 @@ def _measure(plan: ChainPlan, row: Row, dry_run: bool) -> Iterator[Action]:
 def _evaluate(
     plan: ChainPlan, row: Row, kind: str, *arguments: str
 ) -> Iterator[Action]:
-  """A measurement, unless it was made with these weights already."""
+  """One measurement; nothing if the report is newer than the weights."""
   weights, file = plan.out / row.weights, _report(plan, row, kind)
   if _is_newer(file, weights):
     return
@@ -251,8 +251,8 @@ def _write_tables(plan: ChainPlan, rows: tuple[Row, ...]) -> None:
   done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
   if done.returncode:
     raise UserError(
-        f"the reports in {plan.out / TABLES} make no tables, see above; remove"
-        " those that were measured differently and run this again"
+        f"the reports in {plan.out / TABLES} cannot be put in one table, see"
+        " above; remove those that were measured differently and run this again"
     )
   atomic.write_text(plan.out / TABLES / _TABLE, done.stdout)
   print(done.stdout, end="")

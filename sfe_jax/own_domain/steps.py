@@ -33,13 +33,14 @@ _MOST_SAMPLES = 20_000  # the search's default
 
 @dataclasses.dataclass(frozen=True)
 class ChainSettings:
-  """What a chain is made of; a folder OUT holds one chain.
+  """The inputs of a chain; a folder OUT holds one chain.
 
   Attributes:
     pictures: absolute path of the folder of pictures.
-    labels: absolute path of the CSV file of their labels; None without.
+    labels: absolute path of the CSV file of their labels, or None.
     size: height and width in pixels.
-    steps: most training steps of a stage; None for the configs' own.
+    steps: largest number of training steps per stage; None for the numbers in
+      the configs.
   """
 
   pictures: str
@@ -54,8 +55,8 @@ class Program:
 
   Attributes:
     module: its name below `sfe_jax`.
-    arguments: its command line.
-    accepted: exit codes that let the chain go on.
+    arguments: its command-line arguments.
+    accepted: exit codes after which the chain continues.
   """
 
   module: str
@@ -73,7 +74,7 @@ class Training(Program):
   """Trains OUT/NAME; complete when its last checkpoint is there.
 
   Attributes:
-    workdir: of the run.
+    workdir: folder of the run.
   """
 
   workdir: pathlib.Path = pathlib.Path()
@@ -81,7 +82,7 @@ class Training(Program):
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-  """Copies a folder, which appears at its target as a whole."""
+  """Copies a folder atomically."""
 
   source: pathlib.Path
   target: pathlib.Path
@@ -92,11 +93,11 @@ Action = Program | Copy
 
 @dataclasses.dataclass(frozen=True)
 class ChainPlan:
-  """A chain and its place.
+  """A chain and its folder.
 
   Attributes:
     out: absolute path of OUT.
-    settings: what the chain is made of.
+    settings: its inputs.
   """
 
   out: pathlib.Path
@@ -111,7 +112,7 @@ class ChainPlan:
   def train(
       self, name: str, stage: str, arguments: Sequence[str] = ()
   ) -> Training:
-    """The training of OUT/NAME by configs/toy_STAGE.py."""
+    """The training run in OUT/NAME with configs/toy_STAGE.py."""
     workdir, data = self.out / name, self.out / DATA
     file = _CONFIGS / f"toy_{stage}.py"
     steps, threads = [], []
@@ -119,7 +120,7 @@ class ChainPlan:
       number = min(config(stage).steps, self.settings.steps)
       steps = [f"--config.steps={number}"]
     if backend() != "cpu":
-      threads = ["--config.data.threads=8"]  # on a CPU, cores are for the steps
+      threads = ["--config.data.threads=8"]  # on a CPU, steps need the cores
     fixed = (
         f"--config={file}:{self.settings.size}",
         f"--workdir={workdir}",
@@ -147,8 +148,8 @@ class Step:
   Attributes:
     name: short, also the folder of a training stage.
     title: what it does, for people.
-    leaves: path below OUT that exists when the step is done.
-    actions: gives what is to be run, when the steps before are done.
+    leaves: path relative to OUT that exists when the step is done.
+    actions: returns the actions; called when the steps before are done.
   """
 
   name: str

@@ -35,7 +35,7 @@ class Column:
   """Meaning of one column.
 
   Attributes:
-    name: as in the header.
+    name: name in the header.
     kind: BINARY, CONTINUOUS or CATEGORICAL.
     choices: the different texts of a categorical column, sorted.
     mean: mean of a continuous column.
@@ -91,7 +91,7 @@ class Table:
   """The labels of a set of files.
 
   Attributes:
-    path: of the CSV file.
+    path: path of the CSV file.
     schema: its columns.
     rows: row number by absolute path of the picture.
     values: (rows, outputs) float32.  Binary columns are 0 or 1, continuous
@@ -133,7 +133,7 @@ def read(path: str | os.PathLike) -> Table:
   this is logged.  Means and standard deviations are those of all rows.
 
   Args:
-    path: of the file.
+    path: path of the CSV file.
 
   Raises:
     UserError: the file or its column `file` is missing, a line has another

@@ -168,7 +168,7 @@ class _Evaluation:
 
     The comparison losses and "ms_ssim" are those of the first set of images.
     "loss" is the weighted sum of the comparison losses, averaged over all sets;
-    it has no regulariser and no adversarial loss.
+    it includes neither regulariser nor adversarial loss.
     """
     out, values = self.trainer.evaluate(state, frozen, batch)
     n = batch.image.shape[0]

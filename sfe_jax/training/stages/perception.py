@@ -1,7 +1,7 @@
 """Trains a small perception network on pictures of one domain.
 
-The network learns to recognise a picture after changes of geometry and colour
-and after a part was hidden (NT-Xent loss of SimCLR, Chen et al. 2020), so that
+The network learns to recognise a picture after its geometry and colours are
+changed and a part is hidden (NT-Xent loss of SimCLR, Chen et al. 2020), so that
 its embedding tells individuals apart.  It also learns the pictures' labels, if
 there are any.
 """
@@ -281,8 +281,8 @@ def widths(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
   """Channels from full resolution down to 4 px.
 
   Args:
-    resolution: of the images, a power of two of at least 8.
-    width: channels at full resolution; every half of it has twice as many.
+    resolution: height and width of the images, a power of two, at least 8.
+    width: channels at `resolution`; halving the resolution doubles them.
     max_width: largest number of channels.
 
   Raises:
