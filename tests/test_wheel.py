@@ -128,7 +128,8 @@ def test_evaluate(run, tmp_path):
       "--dir", "faces", "--out", "report.json",
   )  # fmt: skip
   report = json.loads((tmp_path / "report.json").read_text())
-  assert report["pictures"]["count"] == 4 and report["results"]
+  assert report["pictures"]["formats"] == {"png": 4}
+  assert report["results"]["count"] == 4
 
 
 def test_own_domain_dry_run(run, tmp_path):

@@ -221,8 +221,8 @@ def _prepare_truth(
       )
   if unread := sorted(set(edits) - set(names)):
     raise UserError(
-        f"--edit {unread[0]}: --attribute does not name it, so it is not"
-        " measured"
+        f"--edit {unread[0]} is not measured, because --attribute does not name"
+        f" it; add --attribute {unread[0]}"
     )
   truth.check_size(size)
   entries = {name: directions.entry(name) for name in names}
@@ -275,7 +275,7 @@ def run(settings: Settings) -> dict[str, Any]:
       missing or damaged, or a file cannot be used.
   """
   if settings.method != methods.SFE and settings.without:
-    raise UserError("--without is for --method sfe")
+    raise UserError("--without can only be used with --method sfe")
   if os.path.isdir(settings.out):
     raise UserError(f"--out {settings.out} is a folder; name a JSON file")
   folder = weights.require_folder(settings.weights)

@@ -320,5 +320,5 @@ def _damaged(path: pathlib.Path, error: Exception) -> UserError:
   reason = str(error).strip().partition("\n")[0] or type(error).__name__
   return UserError(
       f"{path}: damaged checkpoint: {reason[:_REASON]}; delete this folder to"
-      " go on from the checkpoint before"
+      " continue from the previous checkpoint"
   )

@@ -200,7 +200,7 @@ def _rows(path: str, cells: _Cells) -> dict[str, int]:
   for row, (line, file) in enumerate(cells):
     file = os.path.normpath(os.path.join(folder, file))
     if file in rows:
-      raise UserError(f"{path}, line {line}: {file} has a row already")
+      raise UserError(f"{path}, line {line}: {file} already has a row")
     rows[file] = row
   return rows
 

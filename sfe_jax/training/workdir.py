@@ -72,8 +72,8 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
   ]
   if fixed:
     raise UserError(
-        f"{workdir} holds another run: {'; '.join(fixed)}; set it back to go"
-        " on, or give another --workdir"
+        f"{workdir} holds another run: {'; '.join(fixed)}; restore it to"
+        " continue, or give another --workdir"
     )
   for change in changed.values():
     logging.info("%s: %s", workdir, change)
@@ -166,15 +166,15 @@ def _check_start(
   if other:
     raise UserError(
         f"{workdir} was trained with other weights of {', '.join(other)} than"
-        " init.weights and init.inverter now hold; name the old ones to go on,"
-        " or give another --workdir"
+        " init.weights and init.inverter now hold; restore the old ones to"
+        " continue, or give another --workdir"
     )
   if before["pictures"] != pictures:
     raise UserError(
         f"{workdir} was trained on {before['pictures']} pictures, data.path and"
         f" data.validation_path now hold {pictures}, so that held-out pictures"
-        " could become training pictures; restore them to go on, or give"
-        " another --workdir"
+        " could become training pictures; restore them to continue, or"
+        " give another --workdir"
     )
 
 

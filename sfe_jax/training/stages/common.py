@@ -212,8 +212,8 @@ def _check_batch(config: ConfigDict, disc: nn.Module | None) -> None:
   uneven = any(n % min(group, n) for n in (micro, 2 * micro))
   if uneven or micro < min(2, group):
     raise UserError(
-        f"the discriminator compares images in groups of {group}, which"
-        f" micro-batches of {micro} cannot form; choose data.batch_size"
+        f"the discriminator compares images in groups of {group}; a"
+        f" micro-batch of {micro} does not allow this; choose data.batch_size"
         f" ({batch}) / compute.accumulate ({parts}) as 2 or a multiple of"
         f" {group}, or set loss.adversarial=0"
     )
