@@ -90,7 +90,7 @@ def test_half_the_size(tmp_path):
 
 
 def test_no_weight_folder(tmp_path):
-  with pytest.raises(UserError, match="no network in it"):
+  with pytest.raises(UserError, match="it holds no network"):
     pack.pack([str(tmp_path)], tmp_path / "small")
   assert not (tmp_path / "small").exists()
 
