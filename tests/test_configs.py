@@ -231,6 +231,7 @@ def test_every_key_is_read(name, places, tmp_path, monkeypatch):
   # What copies or prints the whole config reads nothing for a purpose.
   monkeypatch.setattr(config_file, "read", lambda: config)
   monkeypatch.setattr(start.workdir, "start", lambda *args: None)
+  monkeypatch.setattr(start.workdir, "write_weights", lambda *args: None)
   monkeypatch.setattr(command_line, "enable_compilation_cache", lambda: None)
   monkeypatch.setattr(stages, "build", build)
   monkeypatch.setattr(weights, "init", fill)
