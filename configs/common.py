@@ -25,7 +25,7 @@ def general() -> ConfigDict:
   d.split = "train"  # split of the data set, for source tfds
   d.validation_path = ""  # folder of validation pictures (tfds: a split); empty
   #                         holds out some of the training pictures
-  d.validation_count = 64  # number of pictures held out if there is no path
+  d.validation_count = 64  # pictures held out if there is no path
   d.resolution = 1024  # height and width of the pictures in pixels
   d.batch_size = 8  # number of pictures per step, on all devices together
   d.flip = True  # mirror pictures left to right with probability 1/2

@@ -6,8 +6,9 @@ r"""Phase 2 on the drawn faces, or on any folder of pictures.
 WEIGHTS holds the networks generator, perception and e4e, which the other toy
 configs leave in WORKDIR/weights, and the directions that
 python -m sfe_jax.directions found.  W1 is the workdir of phase 1, or a weight
-folder; its discriminator is used, or that of WEIGHTS if it has none.  Without
-these two options the run starts from the weights that ship with sfe_jax.
+folder.  D starts from W1's discriminator; if W1 has none, from that of WEIGHTS.
+Without these two options the run starts from the weights that ship with
+sfe_jax.
 
 Hardware: 2 CPU cores, half an hour at 32 px.  Result: everything that the
 editor needs, in W2/weights.

@@ -66,15 +66,15 @@ def export_folder(src: str | os.PathLike, dst: str | os.PathLike) -> None:
     dst: folder for the files; it gets all of them or none.
 
   Raises:
-    UserError: `src` is no weight folder, or none of it can be exported.
+    UserError: `src` is not a weight folder, or nothing in it can be exported.
   """
   src, dst = weights.locate(src), pathlib.Path(dst)
   networks = find(src)
   arrays = sorted((src / "directions").glob("*.npz"))
   if not networks and not arrays:
     raise UserError(
-        f"{src}: no weight folder and no training run; python -m convert makes"
-        " weight folders"
+        f"{src}: neither a weight folder nor a training run; python -m convert"
+        " makes weight folders"
     )
   edits = {
       f"directions/{path.stem}": directions.to_official(files.read(path))
@@ -105,7 +105,7 @@ def export_run(
       default the best.
 
   Raises:
-    UserError: `src` is no run, it has no such checkpoint, or none of its
+    UserError: `src` is not a run, it lacks the checkpoint, or none of its
       networks has an official layout.
   """
   src, dst = pathlib.Path(src), pathlib.Path(dst)
@@ -158,7 +158,10 @@ def contents(
       out["latent_avg"] = other[:1].reshape(shape) if shape else other
     if other is not None and not np.array_equal(other, average):
       # The file has one latent_avg, which is wrong for this network.
-      logging.info("  %s has another latent_avg: only in its own file", network)
+      logging.info(
+          "  %s is not added to this file, because its latent_avg differs; it"
+          " is in its own file", network,
+      )
       continue
     documents[network.partition("@")[0]] = {
         "network": type(module).__name__,

@@ -65,7 +65,7 @@ def import_files(
 
   Networks that `dst` holds already are kept unless a source holds them too.  A
   network that several sources hold with different numbers is written as
-  NAME and, from the less preferred files, as NAME@FILE.
+  NAME; copies from other files are written as NAME@FILE (order: `_PREFERENCE`).
 
   Args:
     sources: files, which must be known, and folders, in which files of other

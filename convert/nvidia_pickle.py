@@ -1,4 +1,4 @@
-"""Reads pickled weights without running anything the pickle asks for.
+"""Reads pickled weights without running code in the pickle.
 
 A pickle is a program that names Python objects and calls them.  This reader
 refuses every name outside a short table, and replaces the names in the table by

@@ -305,8 +305,8 @@ def convert(part: Part) -> tuple[nn.Module, Converted]:
     return module, _with_average(part, module, part.latent_avg)
   if not part.name.startswith("generator"):
     raise UserError(
-        f"{part.name}: the file has no latent_avg, to which its latents are"
-        " relative"
+        f"{part.name}: the file lacks latent_avg, which is added to this"
+        " encoder's outputs"
     )
   logging.info(
       "%s: the file has no latent_avg; computing it from %d samples",

@@ -8,6 +8,7 @@ COMMANDS = {
     "convert": "convert official weight files, or export ours",
     "train": "train one stage from a config",
     "own_domain": "train an editor from a folder of pictures",
+    "own_domain.report": "write the report of own_domain again",
     "directions": "find edit directions of a generator",
     "evaluate": "measure inversions and edits",
     "metrics.tables": "make tables of what evaluate measured",
@@ -19,13 +20,13 @@ COMMANDS = {
 
 
 def main() -> None:
-  """Runs the command that the first argument names with the other ones."""
+  """Runs the command named by the first argument; passes on the others."""
   name = sys.argv[1] if len(sys.argv) > 1 else "--help"
   if name in COMMANDS:
     del sys.argv[1]
     runpy.run_module(f"sfe_jax.{name}", run_name="__main__", alter_sys=True)
     return
-  lines = [f"  {name:16}{what}" for name, what in COMMANDS.items()]
+  lines = [f"  {name:18}{what}" for name, what in COMMANDS.items()]
   usage = "\n".join(["usage: sfe-jax COMMAND [--help] ...", "", *lines, ""])
   if name in ("--help", "-h"):
     sys.stdout.write(usage)

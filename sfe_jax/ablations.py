@@ -4,11 +4,11 @@ r"""Trains and measures the ablations of the paper's table 3 on drawn faces.
   python -m sfe_jax.own_domain data/faces OUT --labels data/faces/labels.csv
   python -m sfe_jax.ablations OUT
 
-OUT is what sfe_jax.own_domain made; variants of its editor are trained beside
-it (seven trainings of half an hour on two CPU cores) and measured on 2000 new
-drawn faces.  Leaves OUT/tables/tables.md and the numbers, OUT/tables/*.json.
-The same command goes on after an interruption.  Exit code: 0 done, 2 wrong
-usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+OUT is the folder that sfe_jax.own_domain wrote; variants of its editor are
+trained in it (seven trainings of half an hour on two CPU cores) and measured on
+2000 new drawn faces.  Writes OUT/tables/tables.md and the numbers,
+OUT/tables/*.json.  The same command resumes after an interruption.  Exit code:
+0 done, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
 from collections.abc import Sequence

@@ -55,8 +55,9 @@ def run(
   Args:
     main: takes the program's name followed by the positional arguments, and
       returns the exit code.
-    define_flags: defines the program's flags.  This is no effect of importing
-      a module, because flags are global and programs share names such as --out.
+    define_flags: defines the program's flags.  It is a function because flags
+      are global and programs share names such as --out, so importing a module
+      must not define them.
     positional: whether positional arguments are allowed.
   """
 
@@ -129,14 +130,13 @@ def _dotted(config: Any, prefix: str = "") -> list[str]:
 def _hint(key: str, known: Sequence[str]) -> str:
   """Names the most similar key, or all keys of the same section.
 
-  A key's last part may also be the initials of the one that was meant: "lr" for
-  "learning_rate".
+  The user may also have written initials: "lr" for "learning_rate".
   """
 
   section, _, name = key.rpartition(".")
 
   def likeness(other: str) -> tuple[float, float]:
-    """Of the last parts, then of the whole keys."""
+    """Similarity of the last parts of both keys, then of the whole keys."""
     last = other.rpartition(".")[2]
     initials = "".join(word[:1] for word in last.split("_"))
     return (
@@ -182,7 +182,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _set_up_log() -> None:
-  """Logs plain messages of ours, and warnings of all, beside progress bars."""
+  """Logs our messages and all warnings, without breaking progress bars."""
   handler = logging.get_absl_handler()
   handler.setFormatter(None)
   handler.addFilter(_is_wanted)
@@ -193,7 +193,7 @@ def _set_up_log() -> None:
 
 
 def _without_orbax(error: "sys.UnraisableHookArgs") -> None:
-  """Drops what Orbax's other writes report after one of them has failed."""
+  """Hides errors of Orbax's background writers after another writer failed."""
   if str(error.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(error)
 

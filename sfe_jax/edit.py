@@ -58,7 +58,7 @@ def define_flags() -> None:
       "edit", [], "NAME=STRENGTH or NAME=S1,S2,...; repeatable, edits add up."
   )
   flags.DEFINE_bool(
-      "separately", False, "Make every --edit by itself instead."
+      "separately", False, "Apply every --edit alone instead of all together."
   )
   flags.DEFINE_multi_string(
       "direction", [], "Your own direction file (.npy, .npz); repeatable."
@@ -83,14 +83,14 @@ def define_flags() -> None:
       "domain",
       None,
       ["faces", "cars", "none"],
-      "Table of published edits; chosen to fit the weights by default. none:"
-      " only the edits in the weight folder and of --direction.",
+      "Table of published edits. none: only the edits in the weight folder and"
+      " of --direction. Default: chosen by the size of the generator.",
   )
   flags.DEFINE_enum(
       "dtype", "float32", ["float32", "bfloat16"], "Compute dtype."
   )
   flags.DEFINE_integer(
-      "batch_size", 1, "Number of pictures that run together.", 1
+      "batch_size", 1, "Pictures per batch.", 1
   )
 
 

@@ -128,8 +128,8 @@ class Editor:
         `domain`.
       dtype: compute dtype; jnp.bfloat16 halves memory on accelerators.
       batch_size: number of pictures that pass the networks together.
-      precision: of float32 products on accelerators; "highest" reproduces the
-        published numbers, "default" is faster.
+      precision: precision of float32 products on accelerators; "highest"
+        reproduces the published numbers, "default" is faster.
 
     Raises:
       UserError: a network is missing, damaged or does not fit the others.
@@ -174,7 +174,7 @@ class Editor:
 
     Args:
       architecture: sizes of the networks.
-      seed: of the random numbers.
+      seed: seed of the random numbers.
       registry: the directions; by default the published ones that fit the
         generator and need no file.
       dtype: compute dtype.
@@ -218,7 +218,7 @@ class Editor:
       (n, h, w, 3) float32, about [-1, 1].
 
     Raises:
-      UserError: something else than an `Inversion`.
+      UserError: the argument is not an `Inversion`.
     """
     _check_inversion(inversion)
     return self._in_batches(self._reconstruct, inversion)
@@ -240,7 +240,7 @@ class Editor:
     white.
 
     Args:
-      inversion: of n pictures, from `invert`.
+      inversion: inversion of n pictures, from `invert`.
       edits: strength by name of a direction; several edits add up.  The
         entries of a list are numbers or arrays (n,), and all lists have one
         length.
@@ -356,15 +356,15 @@ def _warn_if_useless(images: jax.Array, edits: Mapping[str, Any]) -> None:
 
 
 def _check_present(folder: pathlib.Path, names: Sequence[str]) -> None:
-  """Refuses a weight folder without one of these networks."""
+  """Raises UserError if a weight folder lacks one of these networks."""
   missing = [name for name in names if not (folder / name).is_dir()]
   if not missing:
     return
   remedies = [f"{x}: {origins.way_to(x, _resolution(folder))}" for x in missing]
   if layout.is_run(folder.parent):
     remedies = [
-        f"the training run {folder.parent} had none; copy the network's folder"
-        " from another weight folder"
+        f"the training run {folder.parent} does not use this network; copy its"
+        " folder from another weight folder"
     ]
   if set(missing) <= set(OPTIONAL):
     flags = " ".join(f"--without={name}" for name in missing)

@@ -129,7 +129,7 @@ def define_flags() -> None:
       None,
       ["faces", "cars", "none"],
       "Table of published edits. none: only the directions in --weights."
-      " Default: guessed from the generator.",
+      " Default: chosen by the size of the generator.",
   )
   flags.DEFINE_integer(
       "batch_size", Settings.batch_size, "Pictures per batch.", 1

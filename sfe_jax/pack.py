@@ -4,8 +4,8 @@ r"""Copies networks and directions into one small weight folder, to share.
       --run toy/generator --run toy/phase2 --dst faces
 
 Arrays are stored in half precision.  If several sources hold the same network,
-the first source counts.  For every --run, DST/training gets the config, the
-starts and the curves, without absolute paths.
+the first source is used.  For every --run, its config, the list of its starts
+and its training curves are copied to DST/training, without absolute paths.
 Exit code: 0 done, 2 wrong usage.
 """
 
@@ -36,7 +36,7 @@ def pack(
 
   Args:
     sources: weight folders.  If several hold the same network or direction,
-      the first one counts.
+      the first one is used.
     dst: weight folder to write.  Its networks of the same names are replaced;
       its fitted directions that no source has are removed.
 
@@ -52,11 +52,15 @@ def pack(
   directions: dict[str, pathlib.Path] = {}
   for source in map(pathlib.Path, sources):
     if source.resolve() == target.resolve():
-      raise UserError(f"--src {source} is --dst too; write to another folder")
+      raise UserError(
+          f"--src and --dst are the same folder, {source}; write to another one"
+      )
     documents = source.glob(f"*/{weights.DOCUMENT}")
     found = {p.parent.name: p.parent for p in documents}
     if not found:
-      raise UserError(f"--src {source} is no weight folder: no network in it")
+      raise UserError(
+          f"--src {source} is not a weight folder: it holds no network"
+      )
     networks = found | networks
     paths = (source / _DIRECTIONS).glob("*.npz")
     directions = {p.name: p for p in paths} | directions
@@ -79,7 +83,7 @@ def _copy_network(source: pathlib.Path, target: pathlib.Path) -> None:
   network, variables = weights.read(source)
   largest = max(np.abs(x).max() for x in jax.tree.leaves(variables))
   if not largest <= np.finfo(np.float16).max:
-    raise UserError(f"{source}: {largest:.3g} is beyond half precision")
+    raise UserError(f"{source}: {largest:.3g} is too large for half precision")
   info = weights.describe(source)["info"]
   weights.write(target, network, variables, info, np.float16)
 
@@ -98,18 +102,20 @@ def copy_training(
   paths become relative ones, see `without_folders`.
 
   Args:
-    workdirs: of the runs; the last part of each path gives RUN.
+    workdirs: folders of the runs; RUN is the last part of each path.
     dst: weight folder.
 
   Raises:
-    UserError: a folder is not a run's, or two have the same last part.
+    UserError: a folder is not a run, or two end in the same folder name.
   """
   target = pathlib.Path(dst) / _TRAINING
   folders = [pathlib.Path(os.path.abspath(workdir)) for workdir in workdirs]
   if len({folder.name for folder in folders}) < len(folders):
-    raise UserError("two --run have the same last part, which names the files")
+    raise UserError(
+        "two --run end in the same folder name, which names the files"
+    )
   for folder in folders:
-    runs.document(folder)  # refuses what is no run
+    runs.document(folder)  # raises if the folder is not a run
     starts = runs.starts(folder)
     about = without_folders(
         {"config": runs.config(folder), "run": starts},

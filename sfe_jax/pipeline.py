@@ -372,7 +372,7 @@ def edit(
   Args:
     models: networks.
     variables: their variables.
-    inversion: of n images.
+    inversion: inversion of n images.
     edit_w: the edit of the Inverter's latents.
     edit_e: the same edit of E's latents.  It may differ from `edit_w`, because
       families such as GANSpace depend on the latent they edit.

@@ -63,7 +63,8 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> int:
   """Runs the command line; returns the exit code."""
-  # They need packages that define_flags looks for.
+  # Imported here because they need the extra `train`, which define_flags
+  # checks.
   from sfe_jax.training import config_file, plan, start, workdir
 
   config = config_file.read()

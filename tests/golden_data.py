@@ -2,6 +2,8 @@
 
 `SFE_GOLDEN_SEED` and `SFE_GOLDEN_OUTPUTS` run the same tests at other seeds, so
 tolerances must follow from the arithmetic, not from what one seed reaches.
+`SFE_SHARED` is the folder of files that are not in the repository; it may hold
+assets/lpips, assets/directions and data, see docs/architecture.md.
 """
 
 import functools

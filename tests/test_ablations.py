@@ -121,7 +121,7 @@ def test_everything_is_trained_and_measured_once(out, monkeypatch):
 
 
 def test_a_folder_without_an_editor_is_refused(tmp_path):
-  with pytest.raises(UserError, match="holds no editor; make one with"):
+  with pytest.raises(UserError, match="does not hold an editor; make one with"):
     cli.run(program, tmp_path)
   with pytest.raises(UserError, match="give OUT"):
     cli.run(program)

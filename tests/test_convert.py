@@ -354,7 +354,7 @@ def test_encoders_without_mean_latent(tmp_path):
   contents = encoder_file("e4e", {"start_from_latent_avg": True})
   del contents["latent_avg"]
   part = official.find(contents, "any").parts[0]
-  with pytest.raises(UserError, match="e4e: the file has no latent_avg"):
+  with pytest.raises(UserError, match="e4e: the file lacks latent_avg"):
     official.convert(part)
   contents["opts"] = {"start_from_latent_avg": False}
   part, generator = official.find(contents, "any").parts

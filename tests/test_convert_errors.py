@@ -78,7 +78,7 @@ BAD = {
     ),
     "no latent_avg": (
         {"state_dict": state("inverter", prefix="encoder.")},
-        "inverter: the file has no latent_avg, to which its latents are",
+        "inverter: the file lacks latent_avg, which is added to this",
     ),
     "latent_avg": (
         {"g_ema": state("generator"), "latent_avg": np.ones((7, 512))},
@@ -89,7 +89,7 @@ BAD = {
             "state_dict": state("inverter", prefix="encoder."),
             "latent_avg": "none",
         },
-        "the file has no latent_avg",
+        "the file lacks latent_avg",
     ),
     "our entry": (
         editor_state() | {"sfe_jax": '{"feature_editor": {"sizes": {}}}'},
@@ -157,7 +157,7 @@ def test_destination_that_cannot_be_written(tmp_path):
         (("--src", "."), "give --src FILE_OR_FOLDER and --dst FOLDER"),
         (("--src", "empty", "--dst", "d"), "empty: no weight file in this"),
         (("--src", "a", "--dst", "d"), "a: no such file or folder"),
-        (("--export", "--src", "empty", "--dst", "d"), "no weight folder"),
+        (("--export", "--src", "empty", "--dst", "d"), "neither a weight"),
         (
             ("--export", "--src", "a", "--src", "b", "--dst", "d"),
             "--export takes one --src",

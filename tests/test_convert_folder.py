@@ -105,7 +105,7 @@ def test_named_files_are_not_skipped(tmp_path):
   (tmp_path / "text").write_text("hello")
   for name, message in (
       ("unknown.pt", "unknown.pt holds no network that this project knows"),
-      ("latents.npy", r"latents.npy: .*shape \(3, 7\), which is no direction"),
+      ("latents.npy", r"latents.npy: .*shape \(3, 7\), which no direction has"),
       ("text", "text is of an unknown format"),
       ("absent.pt", "absent.pt: no such file or folder"),
   ):

@@ -15,7 +15,6 @@ from sfe_jax.directions import (
     LatentSpace,
     Registry,
     apply,
-    cars,
     effects,
     faces,
     families,
@@ -24,6 +23,7 @@ from sfe_jax.directions import (
     training_sets,
     with_zero_mapper,
 )
+from sfe_jax.directions.names import name_key
 from sfe_jax.directions.registry import TABLES
 from sfe_jax.drawn_faces.effects import EFFECTS
 from sfe_jax.errors import UserError
@@ -164,10 +164,16 @@ def weights_folder(tmp_path):
 
 
 def test_tables():
-  assert len(faces.ENTRIES) == 3 + 3 + 8 + 14 + 14
-  assert len(cars.ENTRIES) == 4 + 10
   for entries in TABLES.values():
     assert all(entry.effect for entry in entries)
+    assert len({name_key(entry.name) for entry in entries}) == len(entries)
+
+
+def test_ranges_of_mappers():
+  """The useful strengths that the official release documents."""
+  ranges = {entry.name: (entry.low, entry.high) for entry in faces.ENTRIES}
+  want = {"afro": (0, 0.14), "bobcut": (0, 0.18), "mohawk": (0, 0.10)}
+  assert {name: ranges[name] for name in want} == want
 
 
 def test_training_sets():
@@ -224,15 +230,20 @@ def test_senses():
 
 
 def test_attributes_are_celebas():
-  """The header of CelebA's list_attr_celeba.txt, as far as edits name it."""
+  """They are columns of CelebA's list_attr_celeba.txt."""
   celeba = {
-      "Bald", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Chubby",
-      "Eyeglasses", "Goatee", "Gray_Hair", "Heavy_Makeup", "Male", "No_Beard",
-      "Receding_Hairline", "Sideburns", "Smiling", "Wearing_Earrings",
-      "Wearing_Lipstick", "Young",
+      "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes",
+      "Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair",
+      "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin",
+      "Eyeglasses", "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones",
+      "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes", "No_Beard",
+      "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline",
+      "Rosy_Cheeks", "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair",
+      "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
+      "Wearing_Necktie", "Young",
   }  # fmt: skip
   named = {a for e in faces.ENTRIES for a in (*e.adds, *e.removes)}
-  assert named == celeba
+  assert named and named <= celeba
 
 
 def test_registry_finds_files(tmp_path):
@@ -392,6 +403,8 @@ def test_table(tmp_path):
       "fs_makeup", "-10..15", "Feature-Style", "+Heavy_Makeup",
       "+ adds make-up, - removes it; weak on men",
   ]  # fmt: skip
+  (mohawk,) = [line for line in lines if line.startswith("mohawk")]
+  assert mohawk.endswith("+ mohawk; background artefacts")
   assert "not available: " in table(rows)
 
 

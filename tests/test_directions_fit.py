@@ -89,9 +89,9 @@ def test_labels_that_cannot_be_fitted_are_left_out():
     found, left_out = candidates.attributes(samples, method, "none")
     assert [c.name for c in found] == ["smile", "hair_long", "hair_red_ish"]
     assert left_out == {
-        "glasses": "9 of 400 samples have it",
+        "glasses": "only 9 of 400 samples have this label",
         "freckles": "all samples have the same value",
-        "hair_none": "0 of 400 samples have it",
+        "hair_none": "only 0 of 400 samples have this label",
     }
     assert all((c.accuracy is None) == (method == "regression") for c in found)
   few = Samples(latents[:19], SCHEMA[:1], scores[:19, :1], True)

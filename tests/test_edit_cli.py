@@ -409,7 +409,7 @@ def test_strengths_out_of_range_warn(run, caplog):
         (["--dir", "empty", "--grid"], "empty: no image .*in it"),
         (["--mask", "m.png", "--grid"], "m.png: no such mask file or folder"),
         (["--direction", "d.npy", "--grid"], "d.npy does not exist"),
-        (["--direction", "a.png", "--grid"], "a.png is no direction file"),
+        (["--direction", "a.png", "--grid"], "a.png is not a direction file"),
         (["--weights", "empty", "--grid"], "empty.* holds no weights"),
         (["--weights", "", "--grid"], "name a weight folder with --weights"),
         (["--grid", "--out", "a.png"], "a.png is a file, not a folder"),

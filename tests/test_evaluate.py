@@ -247,7 +247,7 @@ UNKNOWN = StyleSpace("mine", "", channels=())
 )
 def test_effect_of_an_edit(entry, strength, attribute, positive, effect):
   """It follows from what the direction does, not from the sign alone."""
-  got = attributes.effect(
+  got = attributes.sense(
       entry, strength, attributes.parse(attribute), positive
   )
   assert got.name == effect
@@ -257,20 +257,20 @@ def test_effect_of_an_edit(entry, strength, attribute, positive, effect):
 
 def test_the_flag_overrules_the_direction(caplog):
   parsed = attributes.parse("Eyeglasses")
-  assert attributes.effect(GLASSES, 2, parsed, "removes").name == "removes"
+  assert attributes.sense(GLASSES, 2, parsed, "removes").name == "removes"
   assert not caplog.records
-  assert attributes.effect(GLASSES, 2, parsed, "adds").name == "adds"
+  assert attributes.sense(GLASSES, 2, parsed, "adds").name == "adds"
   assert "'glasses' removes Eyeglasses" in caplog.text
 
 
 def test_effects_that_are_unknown_are_asked_for():
   message = "'mine' does not say .* 'hat=cap'; give --positive=adds or"
   with pytest.raises(UserError, match=message):
-    attributes.effect(UNKNOWN, 2, attributes.parse("hat=cap"))
+    attributes.sense(UNKNOWN, 2, attributes.parse("hat=cap"))
   with pytest.raises(UserError, match="'glasses' does not say .* 'Smiling'"):
-    attributes.effect(GLASSES, 2, attributes.parse("Smiling"))
+    attributes.sense(GLASSES, 2, attributes.parse("Smiling"))
   with pytest.raises(UserError, match="glasses=0 changes nothing"):
-    attributes.effect(GLASSES, 0, attributes.parse("Eyeglasses"))
+    attributes.sense(GLASSES, 0, attributes.parse("Eyeglasses"))
 
 
 def test_editing_fid(tmp_path):

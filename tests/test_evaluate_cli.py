@@ -241,7 +241,7 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
         ),
         ([*TRUTH, "--dir", "."], "does not use --dir"),
         ([*TRUTH, "--attribute", "hat"], "true edits of .*, not 'hat'"),
-        ([*TRUTH, "--edit", "skin=1"], "--attribute does not name it"),
+        ([*TRUTH, "--edit", "skin=1"], "--attribute does not name"),
         ([*INVERSION, "--out", "."], "--out . is a folder; name a JSON file"),
         ([*TRUTH, "--attribute", "skin"], "unknown direction 'skin'"),
         ([*TRUTH, "--attribute", "glasses"], "'glasses' is not available"),

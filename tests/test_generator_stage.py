@@ -17,7 +17,7 @@ from sfe_jax import devices
 from sfe_jax.data.batch import Batch
 from sfe_jax.measures import losses
 from sfe_jax.storage import weights as weight_files
-from sfe_jax.training import augment, gan, stages
+from sfe_jax.training import augment, gan_sampling, stages
 from sfe_jax.training.gan import GanVariant
 from sfe_jax.training.stages import generator
 from tests import tiny
@@ -165,17 +165,17 @@ def test_gradients_are_those_of_the_losses():
     return t.gradients(state, reals, keys)[:2]
 
   def reference(_):
-    for_fakes, _ = gan.split_each(keys)
+    for_fakes, _ = gan_sampling.split_each(keys)
 
     def judge(params, x):
       return t.discriminator.apply({"params": params}, x)
 
     def g_loss(params):
-      fakes, _ = t.fakes(params, state.model_state, for_fakes)
+      fakes, _ = t.sampler.fakes(params, state.model_state, for_fakes)
       return -jnp.mean(jax.nn.log_sigmoid(judge(state.disc_params, fakes)))
 
     def d_loss(params):
-      fakes, _ = t.fakes(state.params, state.model_state, for_fakes)
+      fakes, _ = t.sampler.fakes(state.params, state.model_state, for_fakes)
       real, fake = judge(params, reals), judge(params, fakes)
       return -jnp.mean(jax.nn.log_sigmoid(real) + jax.nn.log_sigmoid(-fake))
 
@@ -192,15 +192,17 @@ def test_path_lengths_are_norms_of_the_jacobian():
   stage = build()
   t, state = trainer(stage), living(stage)
   keys = jax.random.split(jax.random.key(5), 2)
-  for_y, for_noise = gan.split_each(keys)
+  for_y, for_noise = gan_sampling.split_each(keys)
   params, buffers = state.params, state.model_state
 
   @jax.jit
   def both(params):
-    w_plus, _ = t.latents(params, buffers, keys)
-    lengths = t.path_lengths(params, buffers, w_plus, keys)
+    w_plus, _ = t.sampler.latents(params, buffers, keys)
+    lengths = t.sampler.path_lengths(params, buffers, w_plus, keys)
     jacobian = jax.jacfwd(
-        lambda w: t._synthesize(params, buffers, w[None], for_noise[:1])[0]
+        lambda w: t.sampler.synthesize(
+            params, buffers, w[None], for_noise[:1]
+        )[0]
     )(w_plus[0])  # (h, w, 3, styles, w_dim)
     y = jax.random.normal(for_y[0], (SIZE, SIZE, 3)) / SIZE
     return lengths, jnp.einsum("hwc,hwcsd->sd", y, jacobian)
@@ -216,7 +218,7 @@ def test_path_penalty_is_a_deviation_from_the_mean():
   t, state = trainer(stage), living(stage)
   keys = jax.random.split(jax.random.key(6), 2)
 
-  for_w, for_path = gan.split_each(keys)
+  for_w, for_path = gan_sampling.split_each(keys)
 
   def both(_):
     (penalty, mean), grads = jax.value_and_grad(t.path_penalty, has_aux=True)(
@@ -224,8 +226,10 @@ def test_path_penalty_is_a_deviation_from_the_mean():
     )
 
     def weighed(params):  # the gradient by hand: 2 (length - mean) d length
-      w_plus, _ = t.latents(params, state.model_state, for_w)
-      lengths = t.path_lengths(params, state.model_state, w_plus, for_path)
+      w_plus, _ = t.sampler.latents(params, state.model_state, for_w)
+      lengths = t.sampler.path_lengths(
+          params, state.model_state, w_plus, for_path
+      )
       factor = jax.lax.stop_gradient(2 * (lengths - mean))
       return jnp.mean(factor * lengths), lengths
 
@@ -313,7 +317,8 @@ def test_style_mixing():
   for mixing in (0.0, 0.9):
     stage = build(loss__mixing=mixing)
     t, state = trainer(stage), stage.state
-    w_plus, _ = jax.jit(t.latents)(state.params, state.model_state, keys)
+    draw = jax.jit(t.sampler.latents)
+    w_plus, _ = draw(state.params, state.model_state, keys)
     same = np.isclose(w_plus, w_plus[:, :1]).all(-1)  # (n, styles)
     # Once it has changed it stays.
     assert (np.diff(same.astype(int), axis=1) <= 0).all()

@@ -62,7 +62,7 @@ def test_what_teaches_nothing_is_left_out(tmp_path, caplog):
         ("file,a\n1.png,2\n2.png,x\n", "line 3, column a: 'x' is not a finite"),
         ("file,a\n1.png,2\n2.png,nan\n", "line 3, column a: 'nan' is not a"),
         ("file,a\n1.png,x\n2.png,\n", "line 3, column a is empty"),
-        ("file,a\n1.png,2\nb/../1.png,3\n", "line 3: .*1.png has a row"),
+        ("file,a\n1.png,2\nb/../1.png,3\n", "line 3: .*1.png already has"),
         ("file,a\n1.png,2\n2.png,2\n", "has no column to learn from"),
         ("file\n1.png\n", "has no column to learn from"),
     ],
@@ -131,7 +131,7 @@ def load(source, count, batch_size=4, processes=1, start=0):
 def test_labels_follow_their_pictures(tmp_path, caplog):
   sets = data.hold_out(numbered(tmp_path), 3)
   train, held_out = data.label(sets, tmp_path / "labels.csv")
-  assert "2 rows belong to no picture here" in caplog.text
+  assert "2 rows name pictures that are not in the data set" in caplog.text
   (column,) = labels.read(tmp_path / "labels.csv").schema
 
   def check(image, label):

@@ -135,7 +135,7 @@ def test_a_stopped_chain_goes_on(place, run, capsys, told):
   code, first = run(stops="e4e", told=told)
   assert code == 128 + signal.SIGTERM and first.modules[-1] == "train"
   assert not (place / "out/e4e/done").exists()
-  message = "stopped by SIGTERM; run the same command again to go on\n"
+  message = "stopped by SIGTERM; run the same command again to continue\n"
   assert capsys.readouterr().err.endswith(message)
   code, second = run()
   assert code == 0 and second.modules == MODULES[3:]

@@ -67,7 +67,7 @@ def test_what_no_source_has_any_more_goes(sources, tmp_path):
 
 
 def test_sources_stay_as_they_are(sources, tmp_path):
-  with pytest.raises(UserError, match="source1 is --dst too"):
+  with pytest.raises(UserError, match="are the same folder, .*source1"):
     pack.pack(sources, sources[1])
   _, kept = weights.read(tmp_path / "source1/b")
   want = weights.random(NETWORK, seed=1)
@@ -77,7 +77,7 @@ def test_sources_stay_as_they_are(sources, tmp_path):
 def test_numbers_beyond_half_precision(tmp_path):
   drawn = jax.tree.map(lambda x: x + 1e5, weights.random(NETWORK))
   weights.write(tmp_path / "whole/net", NETWORK, drawn)
-  with pytest.raises(UserError, match="net: 1e[+]05 is beyond half precision"):
+  with pytest.raises(UserError, match="net: 1e[+]05 is too large for half"):
     pack.pack([tmp_path / "whole"], tmp_path / "small")
 
 
@@ -90,7 +90,7 @@ def test_half_the_size(tmp_path):
 
 
 def test_no_weight_folder(tmp_path):
-  with pytest.raises(UserError, match="no network in it"):
+  with pytest.raises(UserError, match="it holds no network"):
     pack.pack([str(tmp_path)], tmp_path / "small")
   assert not (tmp_path / "small").exists()
 
@@ -118,7 +118,7 @@ def test_how_runs_went(tmp_path):
       ],
   }
   assert (told / "phase1.jsonl").read_text() == '{"step": 1}\n'
-  with pytest.raises(UserError, match="two --run have the same last part"):
+  with pytest.raises(UserError, match="two --run end in the same folder name"):
     pack.copy_training(
         [run, tmp_path / "other" / "phase1"], tmp_path / "small"
     )

@@ -138,13 +138,13 @@ def test_evaluation_draws_by_the_pictures():
         ({"compute__accumulate": 0}, "compute.accumulate 0 micro-batches"),
         (
             {"data__batch_size": 12, "compute__accumulate": 2},
-            "in groups of 4, which micro-batches of 6 cannot form",
+            "in groups of 4; a micro-batch of 6 does not allow this",
         ),
         (
             {"data__batch_size": 4, "compute__accumulate": 4},
-            "micro-batches of 1 cannot form; .* 2 or a multiple of 4",
+            "micro-batch of 1 does not allow this; .* 2 or a multiple of 4",
         ),
-        ({"data__batch_size": 3}, "micro-batches of 3 cannot form"),
+        ({"data__batch_size": 3}, "micro-batch of 3 does not allow this"),
         ({"compute__dtype": "float16"}, "must be one of float32, bfloat16"),
         ({"model__k": 99}, "k must be odd and from 1 to 4 for images of 16"),
         ({"loss__size": 12}, "loss.size 12 must divide data.resolution 16"),

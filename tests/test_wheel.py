@@ -1,5 +1,6 @@
 """The wheel: what it installs, and its programs in an empty folder."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from sfe_jax import drawn_faces
 from sfe_jax.storage import images
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -108,10 +110,43 @@ def test_edit(run, tmp_path):
 
 @pytest.mark.parametrize(
     "program",
-    ["convert", "evaluate", "own_domain", "directions", "pack", "drawn_faces"],
+    [
+        "convert", "directions", "pack", "metrics.tables", "data.prepare",
+        "ablations", "own_domain.report",
+    ],
 )
 def test_every_program_starts(run, program):
   assert "--" in run(f"sfe_jax.{program}", "--help")
+
+
+def test_evaluate(run, tmp_path):
+  for i in range(4):
+    picture = drawn_faces.draw(drawn_faces.sample(0, i), 32)
+    images.write(tmp_path / f"faces/{i}.png", picture)
+  run(
+      "sfe_jax.evaluate", "--weights", "toy", "--protocol", "inversion",
+      "--dir", "faces", "--out", "report.json",
+  )  # fmt: skip
+  report = json.loads((tmp_path / "report.json").read_text())
+  assert report["pictures"]["formats"] == {"png": 4}
+  assert report["results"]["count"] == 4
+
+
+def test_own_domain_dry_run(run, tmp_path):
+  (tmp_path / "faces").mkdir()
+  text = run("sfe_jax.own_domain", "faces", "out", "--dry_run")
+  for module in ("data.prepare", "train", "directions", "evaluate"):
+    assert f"-m sfe_jax.{module} " in text
+  assert not (tmp_path / "out").exists()
+
+
+def test_convert(run, tmp_path):
+  pytest.importorskip("torch")
+  direction = np.arange(512, dtype=np.float32)[None] / 512
+  np.save(tmp_path / "my_boundary.npy", direction)
+  run("sfe_jax.convert", "--src", "my_boundary.npy", "--dst", "weights")
+  with np.load(tmp_path / "weights/directions/my_boundary.npz") as file:
+    np.testing.assert_array_equal(file["direction"], direction)
 
 
 def test_shipped_configs_are_found(run, tmp_path):

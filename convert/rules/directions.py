@@ -22,7 +22,7 @@ _PCA = frozenset({"mean", "comp", "std"})
 
 
 def recognise(contents: Any, stem: str) -> Arrays | None:
-  """The arrays for `stem`.npz; None if the file is no direction file.
+  """The arrays for `stem`.npz; None if the file is not a direction file.
 
   Args:
     contents: the result of `reader.read`: an array, a dictionary (PCA) or two
@@ -78,7 +78,7 @@ def _direction(array: np.ndarray, stem: str) -> Arrays:
       by_row or (rows == 1 and flat)
   ):
     raise NotWeights(
-        f"{stem} has shape {array.shape}, which is no direction: expected"
+        f"{stem} has shape {array.shape}, which no direction has: expected"
         f" ({_W_DIM},), (1, {_W_DIM}), (styles, {_W_DIM}) or"
         f" (1, styles * {_W_DIM})"
     )

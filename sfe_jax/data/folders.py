@@ -119,7 +119,7 @@ def _check_labels(
   """Raises UserError unless there is a row for each picture and no other."""
   table = label_files.read(labels)
   table.of(paths)
-  # Columns become edits hours later; names that cannot are refused now.
+  # Labels that cannot become names of edits are refused now, not hours later.
   label_files.label_names(table.schema)
   label_files.read_effects(labels)
   missing = [path for path in table.rows if not os.path.isfile(path)]

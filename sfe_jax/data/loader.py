@@ -153,7 +153,8 @@ def label(
   unused = len(table.rows) - sum(map(len, named))
   if unused:
     logging.warning(
-        "%s: %d rows belong to no picture here", table.path, unused
+        "%s: %d rows name pictures that are not in the data set; they are"
+        " ignored", table.path, unused,
     )
   train, held_out = (
       Labelled(source, table.of(paths)) for source, paths in zip(sets, named)

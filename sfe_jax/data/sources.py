@@ -68,7 +68,7 @@ class Folder:
       logging.warning("%s: skipped: %s", name, self.skipped[name])
     if self.skipped:
       logging.warning(
-          "%s: %d of %d files are no readable images and are skipped",
+          "%s: %d of %d files are not readable images; they are skipped",
           path, len(self.skipped), len(self.skipped) + len(self),
       )
     if small:
@@ -87,7 +87,7 @@ class Folder:
 
 
 def _header(path: str) -> int | str:
-  """The shorter side in pixels, or the reason why the file is no image."""
+  """The shorter side in pixels, or the reason why the file is not an image."""
   try:
     return min(decoding.dimensions(path))
   except UserError as error:

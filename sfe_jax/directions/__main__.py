@@ -22,9 +22,9 @@ Written to WEIGHTS/directions:
   sheet.png      Each direction on three samples, from low to high.
   report.json    Numbers of each direction, see below.
 
-The effects that are listed are made from the labels' names.  To say them in
-your own words, put a file effects.json beside the labels: per label what + and
-what - does, e.g. {"skin": ["darker skin", "lighter skin"]}.
+Effects are described by the labels' names.  For other descriptions put a file
+effects.json beside the labels that says for each label what + and - do, e.g.
+{"skin": ["darker skin", "lighter skin"]}.
 
 report.json holds for each direction:
 
@@ -50,7 +50,7 @@ from absl import flags, logging
 
 from sfe_jax import command_line
 from sfe_jax.directions import candidates, search
-from sfe_jax.directions.search import Settings
+from sfe_jax.directions.search import SearchSettings
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic, weights
 
@@ -67,33 +67,33 @@ def define_flags() -> None:
   )
   flags.DEFINE_integer(
       "samples",
-      Settings.samples,
+      SearchSettings.samples,
       "Number of pictures to fit attributes to.",
       100,
   )
-  flags.DEFINE_integer("seed", Settings.seed, "Random seed of the samples.", 0)
+  flags.DEFINE_integer("seed", SearchSettings.seed, "Random seed of the samples.", 0)
   flags.DEFINE_integer(
-      "components", Settings.components, "Number of GANSpace directions.", 0
+      "components", SearchSettings.components, "Number of GANSpace directions.", 0
   )
-  flags.DEFINE_integer("sefa", Settings.sefa, "Number of SeFa directions.", 0)
+  flags.DEFINE_integer("sefa", SearchSettings.sefa, "Number of SeFa directions.", 0)
   flags.DEFINE_enum(
       "method",
-      Settings.method,
+      SearchSettings.method,
       candidates.METHODS,
       "How attributes are fitted; default: regression with --labels, otherwise"
       " boundary (InterFaceGAN).",
   )
   flags.DEFINE_enum(
       "conditioning",
-      Settings.conditioning,
+      SearchSettings.conditioning,
       candidates.CONDITIONING,
       "How boundaries are kept from changing other attributes.",
   )
   flags.DEFINE_string(
-      "data", Settings.data, "Folder of pictures with true labels."
+      "data", SearchSettings.data, "Folder of pictures with true labels."
   )
   flags.DEFINE_string(
-      "labels", Settings.labels, "CSV file of the labels of --data."
+      "labels", SearchSettings.labels, "CSV file of the labels of --data."
   )
 
 
@@ -109,11 +109,11 @@ def main(_: Sequence[str]) -> int:
     )
   out = pathlib.Path(FLAGS.out or folder / "directions")
   atomic.require_writable(out)
-  fields = dataclasses.fields(Settings)
+  fields = dataclasses.fields(SearchSettings)
   values: dict[str, Any] = {f.name: FLAGS[f.name].value for f in fields}
   # Accelerators use fewer digits in matrix products by default.
   with jax.default_matmul_precision("highest"):
-    names = search.find(folder, out, Settings(**values))
+    names = search.find(folder, out, SearchSettings(**values))
   logging.info(
       "wrote %d directions to %s: %s; %s shows them",
       len(names), out, ", ".join(names), out / search.SHEET,

@@ -55,7 +55,7 @@ def attributes(
     conditioning: str,
     given: Mapping[str, tuple[str, str]] | None = None,
 ) -> tuple[list[Candidate], dict[str, str]]:
-  """Fits a direction for every label that latents tell.
+  """Fits a direction for every label that can be predicted from latents.
 
   Args:
     samples: latents with labels.
@@ -130,15 +130,19 @@ def _unfit(column: labels.Column, scores: np.ndarray, true: bool) -> str:
   if column.kind != labels.CONTINUOUS:
     count = int((scores > 0).sum())
     if min(count, n - count) < max(_LEAST_SHARE * n, fit.LEAST):
-      return f"{count} of {n} samples have it"
+      return (
+          f"only {count} of {n} samples have this label"
+          if count < n - count
+          else f"only {n - count} of {n} samples lack this label"
+      )
     p = 0.5 * (1 + np.tanh(0.5 * scores))
     known = float(p.std() / np.sqrt(p.mean() * (1 - p.mean())))
   elif n < 2 * fit.LEAST:
     return f"there are only {n} samples"
   if not true and known < _LEAST_KNOWN:
     return (
-        "the perception network hardly sees it: its scores vary by"
-        f" {known:.2f} of what the labels do"
+        "the perception network predicts it poorly: its scores vary only"
+        f" {known:.2f} times as much as the labels"
     )
   return "" if scores.std() else "all samples have the same value"
 
@@ -161,7 +165,10 @@ def _boundaries(
   """
   found = {k: fit.boundary(flat, x.values) for k, x in chosen.items()}
   left_out = {
-      label: f"latents tell it with an accuracy of only {b.accuracy:.2f}"
+      label: (
+          "a boundary predicts it with an accuracy of only"
+          f" {b.accuracy:.2f}"
+      )
       for label, b in found.items()
       if b.accuracy < _LEAST_ACCURACY
   }

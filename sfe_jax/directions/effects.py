@@ -1,4 +1,4 @@
-"""What an edit does, in words."""
+"""Descriptions of what edits do."""
 
 import re
 from collections.abc import Mapping

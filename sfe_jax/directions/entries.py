@@ -52,7 +52,7 @@ def parse_strengths(
 
 
 def range_text(low: float | None, high: float | None) -> str:
-  """A range of strengths in words: "-10..15", or "-" if it is unknown."""
+  """A range of strengths as text: "-10..15", or "-" if it is unknown."""
   if low is None and high is None:
     return "-"
   ends = ("" if x is None else f"{x:g}" for x in (low, high))
@@ -241,7 +241,9 @@ class Mapper(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class File(Entry):
-  """A direction file of the user's own or a fitted one: w + strength * d.
+  """A direction from a file: the user's, or fitted by sfe_jax.directions.
+
+  The edit is w + strength * d.
 
   Attributes:
     path: the .npy or .npz file.

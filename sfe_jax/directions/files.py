@@ -27,7 +27,7 @@ _CONVERT = "`python -m convert` turns official files into .npz"
 
 
 class About(NamedTuple):
-  """What the file of a fitted direction says besides the direction.
+  """The fields of a fitted direction's file besides the direction.
 
   Attributes:
     family: method that found the direction, e.g. "InterFaceGAN".
@@ -55,7 +55,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
   path = pathlib.Path(path)
   if path.suffix not in (".npy", ".npz"):
     raise UserError(
-        f"{path} is no direction file: expected .npy or .npz; {_CONVERT}"
+        f"{path} is not a direction file: expected .npy or .npz; {_CONVERT}"
     )
   try:
     contents = np.load(path, allow_pickle=False)

@@ -112,9 +112,9 @@ def condition(normals: np.ndarray, groups: Sequence[Any]) -> np.ndarray:
   """Makes each direction change the other attributes less.
 
   This is InterFaceGAN's conditional manipulation (section 3.3): the components
-  of a normal along the other normals are removed.  Many normals span much of
-  the space, in part by noise.  A ridge, as large as the share of the dimensions
-  that the normals span, keeps a normal from losing what only the noise spans.
+  of a normal along the other normals are removed.  A ridge limits how much is
+  removed, because part of the space that the normals span is noise.  It is as
+  large as the share of the dimensions that the normals span.
 
   Measured on drawn faces (35 attributes, 128 dimensions), at strengths where an
   attribute's own score changes by .7 of a standard deviation: the other scores
@@ -144,12 +144,12 @@ def regression(latents: np.ndarray, values: np.ndarray) -> np.ndarray:
   """Fits how latents change with each label while all other labels stay.
 
   This is a linear regression of the latents on all labels together.  The normal
-  of a boundary points to where a label is told best, which includes what
-  cancels other variation of the latents; the regression points to where the
-  label moves them (Haufe et al. 2014, On the interpretation of weight vectors
-  of linear models).  Measured on drawn faces with w+ of E: for the same change
-  of an attribute's score, pictures change 1.5 to 10 times less than along
-  normals.
+  of a boundary points to where a label is predicted best, which includes
+  directions that only cancel other variation of the latents.  The regression
+  gives the mean change of the latents with the label (Haufe et al. 2014, On the
+  interpretation of weight vectors of linear models).  Measured on drawn faces
+  with w+ of E: for the same change of an attribute's score, pictures change 1.5
+  to 10 times less than along normals.
 
   Args:
     latents: (n, d).

@@ -35,12 +35,12 @@ _BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  """The networks that show and measure what an edit does.
+  """The networks that measure the effect of an edit.
 
   Attributes:
     generator: G.
     perception: the network that compares pictures and scores attributes.
-    variables: of both, under "generator" and "perception".
+    variables: variables of both, under "generator" and "perception".
     schema: the attributes that the perception network scores; may be empty.
   """
 
@@ -92,7 +92,7 @@ def log_odds(schema: labels.Schema, scores: np.ndarray) -> np.ndarray:
   return scores
 
 
-class Meter:
+class EffectMeter:
   """Measures the effect of directions on some samples."""
 
   def __init__(self, probe: Probe, w_plus: np.ndarray):
@@ -158,7 +158,7 @@ def _compare(
     w_plus: jax.Array,
     offsets: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Compares pictures before and after m offsets of w+, see `Meter._run`.
+  """Compares pictures before and after m offsets of w+ (`EffectMeter._run`).
 
   The offsets' shape broadcasts to (m, n, styles, w_dim).
   """

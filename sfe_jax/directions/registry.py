@@ -23,13 +23,13 @@ TABLES: dict[str, tuple[Entry, ...]] = {
 }
 _PUBLISHED_W_DIM = 512
 _DOMAIN_OF_RESOLUTION = {1024: "faces", 512: "cars"}
-# Official files in a weight folder's directions/ that are no directions.
+# Official files in a weight folder's directions/ that are not directions.
 _TEXT_FILES = frozenset({"delta_i_c", "fs3", "S_mean_std"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What a list of directions shows of one.
+  """One row of a list of directions.
 
   Attributes:
     name: name of the direction.
@@ -320,7 +320,8 @@ class Registry:
       remark = f"{taken.name!r} is the published direction"
       logging.warning(
           "the fitted direction %s has the name of the published direction %r:"
-          " it is offered as %r; the domain none leaves the published ones out",
+          " it is offered as %r; with --domain none only fitted directions are"
+          " offered",
           path, taken.name, name,
       )
     self._add(File(name, path=path, remark=remark, **about._asdict()))

@@ -1,7 +1,7 @@
 """Latents with labels, which attribute directions are fitted to.
 
-The labels are true ones of pictures, whose latents the encoder E finds, or
-scores of a perception network on samples of the generator.
+There are two kinds: pictures with true labels, encoded by E; and samples of the
+generator, labelled with the scores of a perception network.
 """
 
 import dataclasses

@@ -39,16 +39,16 @@ _NETWORKS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-  """What to look for.
+class SearchSettings:
+  """The settings of one search.
 
   Attributes:
     samples: number of pictures that attributes are fitted to.
     seed: random seed of the samples.
     components: number of GANSpace directions.
     sefa: number of SeFa directions.
-    method: one of candidates.METHODS; None is "regression" for true labels and
-      "boundary" for scores, which are the better ones for each.
+    method: one of candidates.METHODS.  None: "regression" for true labels,
+      "boundary" for scores; each measured better there.
     conditioning: one of candidates.CONDITIONING.
     data: folder of pictures with true labels; empty to use the scores of the
       perception network.
@@ -85,7 +85,7 @@ class Measured:
 
 
 def find(
-    folder: pathlib.Path, out: pathlib.Path, settings: Settings
+    folder: pathlib.Path, out: pathlib.Path, settings: SearchSettings
 ) -> list[str]:
   """Finds directions; writes OUT/NAME.npz of each useful one, REPORT and SHEET.
 
@@ -103,7 +103,8 @@ def find(
 
   Raises:
     UserError: a network is missing or does not fit, there is nothing to look
-      for or nothing useful, or a file of another kind is in the way.
+      for or nothing useful, or a file that this program did not write would be
+      replaced.
   """
   probe = load(folder, settings)
   source = _labelled_pictures(folder, probe, settings)
@@ -139,7 +140,7 @@ def find(
   return [item.candidate.name for item in measured]
 
 
-def load(folder: pathlib.Path, settings: Settings) -> Probe:
+def load(folder: pathlib.Path, settings: SearchSettings) -> Probe:
   """Reads the generator and the perception network of a weight folder.
 
   Raises:
@@ -182,7 +183,7 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Any, Any]:
 
 
 def _labelled_pictures(
-    folder: pathlib.Path, probe: Probe, settings: Settings
+    folder: pathlib.Path, probe: Probe, settings: SearchSettings
 ) -> LabelledPictures | None:
   """The labelled pictures that the settings name, if they name any."""
   if bool(settings.data) != bool(settings.labels):
@@ -204,9 +205,9 @@ def _labelled_pictures(
 
 
 def _replaceable(
-    out: pathlib.Path, schema: labels.Schema, settings: Settings
+    out: pathlib.Path, schema: labels.Schema, settings: SearchSettings
 ) -> list[pathlib.Path]:
-  """Fitted directions in OUT; UserError if other files are in the way."""
+  """Fitted directions in OUT; UserError if other files would be replaced."""
   names = labels.label_names(schema)
   names += [f"pca{i + 1}" for i in range(settings.components)]
   names += [f"sefa{i + 1}" for i in range(settings.sefa)]
@@ -215,7 +216,7 @@ def _replaceable(
     path = out / f"{name}.npz"
     if path.exists() and path not in old:
       raise UserError(
-          f"{path} is in the way: it is no direction that this program wrote;"
+          f"{path} already exists and was not written by this program;"
           " rename it, or write to another --out"
       )
   return old
@@ -225,7 +226,7 @@ def _fit(
     probe: Probe,
     drawn: Samples,
     given: Mapping[str, tuple[str, str]],
-    settings: Settings,
+    settings: SearchSettings,
 ) -> tuple[list[Candidate], dict[str, str]]:
   """All directions, and by name the reason why others are left out."""
   found: list[Candidate] = []
@@ -274,7 +275,7 @@ def _measure_on(
 ) -> tuple[list[Measured], dict[str, str]]:
   """Useful directions, and by name the reason why others are left out."""
   outputs = labels.outputs(probe.schema)
-  meter = ranges.Meter(probe, w_plus)
+  meter = ranges.EffectMeter(probe, w_plus)
   measured, left_out = [], {}
   bar = tqdm.tqdm(found, unit="direction", desc="measuring", disable=None)
   for candidate in bar:
@@ -325,7 +326,7 @@ def _write(
 
 
 def _effect(item: Measured, words: Mapping[str, Words]) -> str:
-  """What + and - do; for unsupervised directions, to the most changed score."""
+  """What + and - do; for unsupervised directions, by the most changed score."""
   if item.candidate.effect:
     return item.candidate.effect.text()
   if not words:

@@ -94,7 +94,7 @@ def cloth(hue: float, depth: float) -> Colour:
   """Colour of cloth or paint, never very bright and saturated.
 
   Args:
-    hue: of period 1.
+    hue: hue, with period 1.
     depth: 0 (dark) to 1 (light).
   """
   value = 0.35 + 0.55 * depth

@@ -1,7 +1,8 @@
 """What edits of the drawn faces' attributes do, in words.
 
-Each label has what a positive and what a negative strength do.  They are
-written beside labels.csv, where `python -m sfe_jax.directions` reads them.
+For each label there is one text for positive and one for negative strengths.
+They are written beside labels.csv, where `python -m sfe_jax.directions` reads
+them.
 """
 
 import types

@@ -10,6 +10,7 @@ from sfe_jax.drawn_faces import (
   extras,
   features,
   hair,
+  props,
   skin,
 )
 from sfe_jax.drawn_faces.canvas import Canvas
@@ -68,6 +69,6 @@ def draw(face: Face, size: int) -> np.ndarray:
   hair.front(canvas, head)
   accessories.earrings(canvas, head, lobes)
   accessories.hat(canvas, head)
-  if face.extra in extras.IN_FRONT:
-    extras.IN_FRONT[face.extra](canvas, head)
+  if face.extra in props.IN_FRONT:
+    props.IN_FRONT[face.extra](canvas, head)
   return canvas.render(size)

@@ -54,7 +54,7 @@ def parse(text: str) -> Attribute:
 def divide(
     table: labels.Table, files: Sequence[str], attribute: Attribute
 ) -> np.ndarray:
-  """Which of some pictures have an attribute.
+  """Finds which pictures have an attribute.
 
   Args:
     table: labels of at least these pictures.
@@ -105,7 +105,7 @@ def _threshold(attribute: Attribute, column: labels.Column) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class Effect:
+class Sense:
   """What an edit does to an attribute.
 
   Attributes:
@@ -122,12 +122,12 @@ class Effect:
     return ADDS if self.adds else REMOVES
 
 
-def effect(
+def sense(
     entry: Entry,
     strength: float,
     attribute: Attribute,
     positive: str | None = None,
-) -> Effect:
+) -> Sense:
   """Whether an edit adds or removes an attribute.
 
   The sign of the strength alone does not say: positive strengths of many
@@ -146,10 +146,10 @@ def effect(
   """
   if not strength:
     raise UserError(f"--edit {entry.name}=0 changes nothing; give a strength")
-  sense = entry.sense(attribute.output)
-  if sense and attribute.below:
-    sense = -sense
-  known = {1: ADDS, -1: REMOVES, None: None}[sense]
+  sign = entry.sense(attribute.output)
+  if sign and attribute.below:
+    sign = -sign
+  known = {1: ADDS, -1: REMOVES, None: None}[sign]
   if positive is None and known is None:
     states = [f"adds {name}" for name in entry.adds]
     states += [f"removes {name}" for name in entry.removes]
@@ -172,4 +172,4 @@ def effect(
           " %s %s",
           positive, entry.name, known, attribute.text,
       )
-  return Effect(((positive or known) == ADDS) == (strength > 0), reason)
+  return Sense(((positive or known) == ADDS) == (strength > 0), reason)

@@ -32,7 +32,7 @@ class Prepared(Protocol):
 
   @property
   def directions(self) -> Sequence[str]:
-    """Names of the directions that it edits along."""
+    """Names of the directions that the protocol uses."""
 
   def describe(self) -> dict[str, Any]:
     """Returns the report's entries about the inputs."""
@@ -45,7 +45,7 @@ class Prepared(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Inversion:
+class InversionProtocol:
   """Protocol "inversion" on the pictures of a folder."""
 
   folder: str
@@ -64,7 +64,7 @@ class Inversion:
 
 
 @dataclasses.dataclass(frozen=True)
-class Editing:
+class EditingProtocol:
   """Protocol "editing" on the labelled pictures of a folder.
 
   Attributes:
@@ -75,7 +75,7 @@ class Editing:
     name: direction of the edit.
     strength: strength of the edit.
     attribute: expression of the attribute.
-    effect: what the edit does to the attribute.
+    sense: what the edit does to the attribute.
   """
 
   folder: str
@@ -85,7 +85,7 @@ class Editing:
   name: str
   strength: float
   attribute: str
-  effect: attributes.Effect
+  sense: attributes.Sense
 
   @property
   def directions(self) -> Sequence[str]:
@@ -96,9 +96,9 @@ class Editing:
         "name": self.name,
         "strength": self.strength,
         "attribute": self.attribute,
-        "effect": self.effect.name,
-        "edited": "without" if self.effect.adds else "with",
-        "reason": self.effect.reason,
+        "effect": self.sense.name,
+        "edited": "without" if self.sense.adds else "with",
+        "reason": self.sense.reason,
     }
     pictures = report.describe_pictures(self.folder, self.files)
     return {"pictures": pictures, "edit": edit}
@@ -119,7 +119,7 @@ class Editing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Truth:
+class TruthProtocol:
   """Protocol "truth" on drawn faces.
 
   Attributes:
@@ -158,16 +158,16 @@ class Truth:
 
 def _prepare_inversion(
     settings: Settings, size: int, directions: Registry
-) -> Inversion:
+) -> InversionProtocol:
   del directions  # Nothing is edited.
   _refuse(settings, "edit", "attribute", "labels", "positive")
   folder, files = _pictures(settings)
-  return Inversion(folder, Pictures(files, size))
+  return InversionProtocol(folder, Pictures(files, size))
 
 
 def _prepare_editing(
     settings: Settings, size: int, directions: Registry
-) -> Editing:
+) -> EditingProtocol:
   edits = _edits(settings)
   if len(edits) != 1 or len(settings.attribute) > 1:
     raise UserError(
@@ -183,19 +183,19 @@ def _prepare_editing(
   attribute = attributes.parse((*settings.attribute, name)[0])
   has = attributes.divide(labels.read(settings.labels), files, attribute)
   entry = directions.entry(name)
-  effect = attributes.effect(entry, strength, attribute, settings.positive)
+  sense = attributes.sense(entry, strength, attribute, settings.positive)
   compared, edited = (
       [f for f, h in zip(files, has) if h == side]
-      for side in (effect.adds, not effect.adds)
+      for side in (sense.adds, not sense.adds)
   )
   logging.info(
       "%s=%g %s %s (%s): %d pictures %s it are edited and compared with %d %s"
       " it",
-      name, strength, effect.name, attribute.text, effect.reason,
-      len(edited), "without" if effect.adds else "with",
-      len(compared), "with" if effect.adds else "without",
+      name, strength, sense.name, attribute.text, sense.reason,
+      len(edited), "without" if sense.adds else "with",
+      len(compared), "with" if sense.adds else "without",
   )
-  return Editing(
+  return EditingProtocol(
       folder,
       files,
       Pictures(compared, size),
@@ -203,13 +203,13 @@ def _prepare_editing(
       name,
       strength,
       attribute.text,
-      effect,
+      sense,
   )
 
 
 def _prepare_truth(
     settings: Settings, size: int, directions: Registry
-) -> Truth:
+) -> TruthProtocol:
   _refuse(settings, "dir", "labels", "positive")
   edits = _edits(settings)
   names = settings.attribute or list(truth.CHANGES)
@@ -221,12 +221,12 @@ def _prepare_truth(
       )
   if unread := sorted(set(edits) - set(names)):
     raise UserError(
-        f"--edit {unread[0]}: --attribute does not name it, so it is not"
-        " measured"
+        f"--edit {unread[0]} is not measured, because --attribute does not name"
+        f" it; add --attribute {unread[0]}"
     )
   truth.check_size(size)
   entries = {name: directions.entry(name) for name in names}
-  return Truth(
+  return TruthProtocol(
       strengths={name: edits.get(name) for name in names},
       ranges={name: (e.low, e.high) for name, e in entries.items()},
       count=settings.count or _PAIRS,
@@ -275,7 +275,7 @@ def run(settings: Settings) -> dict[str, Any]:
       missing or damaged, or a file cannot be used.
   """
   if settings.method != methods.SFE and settings.without:
-    raise UserError("--without is for --method sfe")
+    raise UserError("--without can only be used with --method sfe")
   if os.path.isdir(settings.out):
     raise UserError(f"--out {settings.out} is a folder; name a JSON file")
   atomic.require_writable(pathlib.Path(settings.out).absolute().parent)
@@ -346,7 +346,7 @@ def _hashes(
 
 
 def _files(entry: Entry) -> list[str]:
-  """Paths below the weight folder of what a direction is built from."""
+  """Files that a direction is built from, relative to the weight folder."""
   if isinstance(entry, File):
     return [f"directions/{entry.path.name}"]
   if isinstance(entry, Mapper):

@@ -33,7 +33,7 @@ class Method(Protocol):
   size: int
 
   def encode(self, pictures: np.ndarray) -> Any:
-    """Returns the method's code: all that it needs to invert or edit these."""
+    """Returns the code of pictures, for `reconstruct` and `edit`."""
 
   def reconstruct(self, code: Any) -> np.ndarray:
     """Returns the inversions, uint8 (n, size, size, 3)."""

@@ -63,7 +63,7 @@ class Means:
 class _Stopwatch:
   """Measures seconds per picture; the first batch, which compiles, is left out.
 
-  What is timed must return NumPy arrays, so that the device has finished.
+  The timed code must return NumPy arrays, so that the device has finished.
   """
 
   def __init__(self, batch_size: int) -> None:

@@ -1,6 +1,7 @@
 """Parts of an evaluation's JSON report that make it reproducible.
 
-They state which pictures were measured, with which weights, and on what.
+They state which pictures were measured, with which weights, and on which
+machine.
 """
 
 import collections

@@ -1,4 +1,4 @@
-"""What one evaluation measures, and with what."""
+"""The settings of one evaluation."""
 
 import dataclasses
 from collections.abc import Sequence

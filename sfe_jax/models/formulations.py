@@ -30,8 +30,8 @@ kernel of the squared norm of dx.
   conv_down2x (33 px, 512 -> 512)               1.3  2.7   1.2   157
 
 `transposed_conv2x` is chosen for dk (the generator's training) and
-`conv_down2x` for R1: each is the one derivative that XLA compiles to a slow
-convolution on CPUs.
+`conv_down2x` for R1.  Each was chosen for the derivative that XLA compiles to a
+slow convolution on CPUs.
 
 TPU: nothing was measured.  Cycles that the compiler (libtpu 0.0.52, v5e,
 bfloat16) estimates for `_by_conv`, divided by those for the other form:

@@ -6,5 +6,6 @@ processes), `summary`, `page` and `report` (the report), and `ablations` (the
 paper's table 3).
 """
 
-# Packages of the extra `train` that training and the report import.
+# Packages of the extra `train` that training and the report import.  They are
+# checked at the start, because the report is made hours later.
 PACKAGES = ("clu", "grain", "jinja2", "matplotlib", "ml_collections", "optax")

@@ -4,15 +4,15 @@ r"""Trains an editor for the pictures in a folder.
   python -m sfe_jax.own_domain FOLDER OUT --labels FOLDER/labels.csv
 
 FOLDER holds at least 100 pictures of one kind, nested, of any size; aligned
-ones work best.  With --labels the columns of the CSV file become edits by name;
-without, edits are found that have no names.  Nothing pretrained is needed: a
-generator, a perception network, an encoder, the Inverter and the Feature Editor
-are trained one after another.  Leaves OUT/editor, a weight folder for
-`python -m sfe_jax.edit`, and OUT/report.html.
+ones work best.  With --labels the columns of the CSV file become named edits;
+without --labels unnamed edits are found (pca1, ...).  Nothing pretrained is
+needed: a generator, a perception network, an encoder, the Inverter and the
+Feature Editor are trained one after another.  Writes OUT/editor, a weight
+folder for `python -m sfe_jax.edit`, and OUT/report.html.
 
-The same command goes on after an interruption.  Ctrl-C and SIGTERM end a
-training after its current step, with a checkpoint.  Exit code: 0 done, 2 wrong
-usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+The same command resumes after an interruption.  Ctrl-C and SIGTERM stop a
+training run after its current step and save a checkpoint.  Exit code: 0 done,
+2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
 import os
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
   command_line.require_packages("train", own_domain.PACKAGES)
   from sfe_jax.own_domain import chain, steps  # they need the extra
 
-  plan = chain.plan(argv[1], argv[2], FLAGS.labels, FLAGS.size, FLAGS.steps)
+  plan = chain.prepare(argv[1], argv[2], FLAGS.labels, FLAGS.size, FLAGS.steps)
   labels = os.path.join(plan.settings.pictures, "labels.csv")
   if not FLAGS.labels and os.path.exists(labels):
     logging.warning("%s is not used; use it with --labels %s", labels, labels)

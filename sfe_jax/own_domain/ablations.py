@@ -1,6 +1,6 @@
-"""The paper's table 3 in small: trains variants of an editor, measures them.
+"""The paper's table 3 on drawn faces: trains and measures editor variants.
 
-Everything is measured on new drawn faces, of which the true edited pictures
+Everything is measured on new drawn faces, for which the true edited pictures
 are known.
 """
 
@@ -15,7 +15,7 @@ from sfe_jax.data import folders
 from sfe_jax.errors import UserError
 from sfe_jax.own_domain import chain, steps
 from sfe_jax.own_domain.children import Children
-from sfe_jax.own_domain.steps import Action, Plan, Program, Settings
+from sfe_jax.own_domain.steps import Action, ChainPlan, ChainSettings, Program
 from sfe_jax.storage import atomic, layout
 
 TABLES = "tables"
@@ -29,12 +29,12 @@ _KINDS = ("inversion", "smile", "glasses", "age", "truth")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A training that differs from the chain's.
+  """A training run that differs from the chain's run of the same stage.
 
   Attributes:
-    name: of its folder in OUT.
+    name: name of its folder in OUT.
     stage: "phase1" or "phase2".
-    flags: what differs.
+    flags: flags of sfe_jax.train in which it differs.
     inverter: folder in OUT of the phase 1 that phase 2 starts from.
   """
 
@@ -45,13 +45,13 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Method:
+class Row:
   """A row of the tables.
 
   Attributes:
-    title: of the row.
-    weights: folder in OUT.
-    options: of sfe_jax.evaluate.
+    title: first cell of the row.
+    weights: weight folder, relative to OUT.
+    options: further flags of sfe_jax.evaluate.
     runs: trainings that make the weights.
   """
 
@@ -66,19 +66,19 @@ class Method:
     return self.title.replace(" ", "_")
 
 
-def methods(size: int) -> tuple[Method, ...]:
+def table_rows(size: int) -> tuple[Row, ...]:
   """The rows of the tables for an editor of `size` pixels.
 
-  e4e comes first: the others are edited at its strengths.
+  e4e comes first, because the other rows use the strengths found for it.
   """
   no_fuser = ("--config.model.fuser=False",)
   k = _layer(size) - 2
   lower = (f"--config.model.k={k}", f"--config.model.delta_k={k}")
   few = '--config.edits.user="smile","age","skin"'
   return (
-      Method("e4e", steps.EDITOR, ("--method=e4e",)),
-      Method("SFE", steps.EDITOR),
-      Method(
+      Row("e4e", steps.EDITOR, ("--method=e4e",)),
+      Row("SFE", steps.EDITOR),
+      Row(
           "without H",
           steps.EDITOR,
           ("--without=feature_editor", "--without=e4e"),
@@ -112,9 +112,9 @@ def methods(size: int) -> tuple[Method, ...]:
 
 def _variant(
     title: str, *runs: Run, options: tuple[str, ...] = ()
-) -> Method:
+) -> Row:
   """An editor that is trained here; the last run makes its weights."""
-  return Method(title, f"{runs[-1].name}/{layout.WEIGHTS}", options, runs)
+  return Row(title, f"{runs[-1].name}/{layout.WEIGHTS}", options, runs)
 
 
 def _layer(size: int) -> int:
@@ -139,20 +139,21 @@ def run(folder: str | os.PathLike[str], *, dry_run: bool = False) -> int:
   out = pathlib.Path(folder).absolute()
   if not (out / steps.EDITOR).is_dir():
     raise UserError(
-        f"{out} holds no editor; make one with python -m sfe_jax.own_domain"
-        " FOLDER OUT, of drawn faces and their labels"
+        f"{out} does not hold an editor; make one with python -m"
+        " sfe_jax.own_domain FOLDER OUT, of drawn faces and their labels"
     )
   about = atomic.read_json(out / steps.DATA / folders.ABOUT)
-  plan = Plan(out, Settings(about["source"], None, about["size"], None))
-  rows = methods(plan.settings.size)
+  settings = ChainSettings(about["source"], None, about["size"], None)
+  plan = ChainPlan(out, settings)
+  rows = table_rows(plan.settings.size)
   with Children() as children:
     runner = None if dry_run else children
     try:
       chain.execute([_faces(plan)], runner)
-      for method in rows:
-        for training in method.runs:
+      for row in rows:
+        for training in row.runs:
           _train(plan, training, runner)
-        chain.execute(_measure(plan, method, dry_run), runner)
+        chain.execute(_measure(plan, row, dry_run), runner)
     except chain.StopChain as stopped:
       return stopped.report()
   if not dry_run:
@@ -160,8 +161,8 @@ def run(folder: str | os.PathLike[str], *, dry_run: bool = False) -> int:
   return 0
 
 
-def _faces(plan: Plan) -> Action:
-  """The pictures to measure on; those that exist are not drawn again."""
+def _faces(plan: ChainPlan) -> Action:
+  """Draws the test pictures; existing ones are kept."""
   arguments = (
       f"--dst={plan.out / _FACES}",
       f"--count={_PICTURES}",
@@ -171,7 +172,7 @@ def _faces(plan: Plan) -> Action:
   return Program("drawn_faces", arguments)
 
 
-def _train(plan: Plan, run: Run, runner: Children | None) -> None:
+def _train(plan: ChainPlan, run: Run, runner: Children | None) -> None:
   done = plan.out / run.name / _DONE
   if done.exists():
     return
@@ -183,13 +184,13 @@ def _train(plan: Plan, run: Run, runner: Children | None) -> None:
     done.touch()
 
 
-def _measure(plan: Plan, method: Method, dry_run: bool) -> Iterator[Action]:
-  """All measurements of a method, in the order in which they are needed."""
+def _measure(plan: ChainPlan, row: Row, dry_run: bool) -> Iterator[Action]:
+  """All measurements of a row, in the order in which they are needed."""
   test = plan.out / _FACES
   pairs = (f"--count={_PAIRS}", f"--seed={_PAIRS_SEED}")
-  yield from _evaluate(plan, method, "truth", "--protocol=truth", *pairs)
+  yield from _evaluate(plan, row, "truth", "--protocol=truth", *pairs)
   inverted = ("--protocol=inversion", f"--dir={test}")
-  yield from _evaluate(plan, method, "inversion", *inverted)
+  yield from _evaluate(plan, row, "inversion", *inverted)
   labelled = (
       "--protocol=editing",
       f"--dir={test}",
@@ -202,25 +203,25 @@ def _measure(plan: Plan, method: Method, dry_run: bool) -> Iterator[Action]:
     strength = "1" if dry_run else _strength(plan, kind)
     edit = f"--edit={kind}={sign}{strength}"
     yield from _evaluate(
-        plan, method, kind, *labelled, f"--attribute={attribute}", edit
+        plan, row, kind, *labelled, f"--attribute={attribute}", edit
     )
 
 
 def _evaluate(
-    plan: Plan, method: Method, kind: str, *arguments: str
+    plan: ChainPlan, row: Row, kind: str, *arguments: str
 ) -> Iterator[Action]:
-  """A measurement, unless it was made with these weights already."""
-  weights, file = plan.out / method.weights, _report(plan, method, kind)
+  """One measurement; nothing if the report is newer than the weights."""
+  weights, file = plan.out / row.weights, _report(plan, row, kind)
   if _is_newer(file, weights):
     return
   fixed = (
       f"--out={file}",
-      f"--name={method.title}",
+      f"--name={row.title}",
       f"--weights={weights}",
       f"--networks={plan.out / steps.WEIGHTS}",
       "--batch_size=32",
   )
-  yield Program("evaluate", (*fixed, *method.options, *arguments))
+  yield Program("evaluate", (*fixed, *row.options, *arguments))
 
 
 def _is_newer(file: pathlib.Path, folder: pathlib.Path) -> bool:
@@ -231,11 +232,11 @@ def _is_newer(file: pathlib.Path, folder: pathlib.Path) -> bool:
   return all(path.stat().st_mtime <= made for path in folder.rglob("*"))
 
 
-def _report(plan: Plan, method: Method, kind: str) -> pathlib.Path:
-  return plan.out / TABLES / f"{method.file}.{kind}.json"
+def _report(plan: ChainPlan, row: Row, kind: str) -> pathlib.Path:
+  return plan.out / TABLES / f"{row.file}.{kind}.json"
 
 
-def _strength(plan: Plan, attribute: str) -> str:
+def _strength(plan: ChainPlan, attribute: str) -> str:
   """The strength at which e4e alone changes an attribute as the truth does.
 
   All methods are compared at this strength, as in the paper (section 4.3).
@@ -244,14 +245,14 @@ def _strength(plan: Plan, attribute: str) -> str:
   return f"{found['results'][attribute]['strength']:.2f}"
 
 
-def _write_tables(plan: Plan, rows: tuple[Method, ...]) -> None:
+def _write_tables(plan: ChainPlan, rows: tuple[Row, ...]) -> None:
   files = [str(_report(plan, row, kind)) for kind in _KINDS for row in rows]
   command = [sys.executable, "-m", "sfe_jax.metrics.tables", *files]
   done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
   if done.returncode:
     raise UserError(
-        f"the reports in {plan.out / TABLES} make no tables, see above; remove"
-        " those that were measured differently and run this again"
+        f"the reports in {plan.out / TABLES} cannot be put in one table, see"
+        " above; remove those that were measured differently and run this again"
     )
   atomic.write_text(plan.out / TABLES / _TABLE, done.stdout)
   print(done.stdout, end="")

@@ -1,4 +1,4 @@
-"""Runs the steps of a chain; goes on where an earlier run was stopped."""
+"""Runs the steps of a chain; resumes where an earlier run stopped."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from sfe_jax.errors import UserError
 from sfe_jax.own_domain import steps
 from sfe_jax.own_domain.children import Children
-from sfe_jax.own_domain.steps import Copy, Plan, Settings
+from sfe_jax.own_domain.steps import ChainPlan, ChainSettings, Copy
 from sfe_jax.storage import atomic, checkpoints, layout
 
 SIZES = tuple(2**i for i in range(4, 11))
@@ -41,28 +41,28 @@ class StopChain(Exception):
     return self.code
 
 
-def plan(
+def prepare(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
     labels: str | os.PathLike[str] | None = None,
     size: int | None = None,
     most_steps: int | None = None,
-) -> Plan:
-  """Checks what a chain is to be made of; writes nothing.
+) -> ChainPlan:
+  """Checks the inputs of a chain; writes nothing.
 
   Args:
-    folder: of pictures, nested, of any size.
+    folder: folder of pictures, nested, of any size.
     out: folder of the chain: new, empty, or that of an earlier run with the
       same settings.
     labels: CSV file of labels, see `storage.labels`; None finds unnamed edits.
-    size: pixels, one of SIZES; None takes that of an earlier run, else 32 on a
-      CPU and 64 on an accelerator.
-    most_steps: at most so many training steps in a stage; None for the
-      configs' own numbers.
+    size: height and width in pixels, one of SIZES; None takes the size of an
+      earlier run in `out`, else 32 on a CPU and 64 on an accelerator.
+    most_steps: largest number of training steps per stage; None for the numbers
+      in the configs.
 
   Raises:
-    UserError: a path, size or number of steps that cannot be used, or `out`
-      holds something else.
+    UserError: a path, size or number of steps cannot be used, or `out` holds
+      other files.
   """
   source, place = _absolute(folder), pathlib.Path(_absolute(out))
   if not os.path.isdir(source):
@@ -79,12 +79,12 @@ def plan(
   if size not in SIZES:
     known = ", ".join(map(str, SIZES))
     raise UserError(f"--size must be one of {known}, got {size}")
-  settings = Settings(
+  settings = ChainSettings(
       source, None if labels is None else _absolute(labels), size, most_steps
   )
   if before:
     _check_same(place, before, dataclasses.asdict(settings))
-  return Plan(place, settings)
+  return ChainPlan(place, settings)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
@@ -99,7 +99,7 @@ def _stored(out: pathlib.Path) -> dict[str, Any]:
   """Settings of the chain in `out`; {} before its first step is done.
 
   Raises:
-    UserError: `out` is a file, or holds something else.
+    UserError: `out` is a file, or holds other files.
   """
   if not out.exists():
     return {}
@@ -126,11 +126,11 @@ def _check_same(
   if changes:
     raise UserError(
         f"{out} was made with other settings: {'; '.join(changes)}; repeat the"
-        " first command to go on, or name another OUT"
+        " first command to continue, or name another OUT"
     )
 
 
-def run(plan: Plan, *, dry_run: bool = False) -> int:
+def run(plan: ChainPlan, *, dry_run: bool = False) -> int:
   """Runs all steps that are not done.
 
   Args:
@@ -138,7 +138,7 @@ def run(plan: Plan, *, dry_run: bool = False) -> int:
     dry_run: prints what would be run and writes nothing.
 
   Returns:
-    Exit code: 0 done; that of a program that failed; 128 + N after signal N
+    Exit code: 0 done; the code of a program that failed; 128 + N after signal N
     (130 after Ctrl-C, 143 after SIGTERM).
   """
   if not dry_run:
@@ -159,7 +159,7 @@ def run(plan: Plan, *, dry_run: bool = False) -> int:
 
 
 def _run_step(
-    plan: Plan, step: steps.Step, children: Children | None
+    plan: ChainPlan, step: steps.Step, children: Children | None
 ) -> None:
   """Runs a step and records its time; without `children` prints it."""
   if children is None:
@@ -186,7 +186,7 @@ def execute(
   """Runs actions in order.
 
   Args:
-    actions: what is to be run; each is asked for when those before are done.
+    actions: the actions, an iterator that is advanced after each action.
     children: runs the programs; None prints what would be run.
 
   Raises:
@@ -217,19 +217,20 @@ def _run(program: steps.Program, children: Children) -> None:
         128 - code, f"error: sfe_jax.{program.module} ended by {name}{hint}"
     )
   if code == _USER_ERROR:
-    raise StopChain(code, "")  # the program has said what is wrong
+    raise StopChain(code, "")  # the program has printed the error
   if code not in program.accepted:
     raise StopChain(
         code,
         f"error: sfe_jax.{program.module} failed with exit code {code}, see"
-        " above; finished steps are not repeated when you run this again",
+        " above; run the same command again to continue; finished steps are"
+        " skipped",
     )
   if isinstance(program, steps.Training) and not _is_complete(program):
     raise _stopped(signal.SIGTERM)  # only the child was told to stop
 
 
 def _stopped(number: signal.Signals) -> StopChain:
-  message = f"stopped by {number.name}; run the same command again to go on"
+  message = f"stopped by {number.name}; run the same command again to continue"
   return StopChain(128 + number, message)
 
 

@@ -5,7 +5,7 @@ r"""Writes the report of a chain again.
 OUT is a folder that `python -m sfe_jax.own_domain FOLDER OUT` filled.  Writes
 OUT/report.html, one file with everything in it, OUT/report.png, its pictures
 on one sheet, and OUT/next.txt, a command that edits a held-out picture.  Exit
-code: 0 done, 2 wrong usage or something of the chain is missing.
+code: 0 done, 2 wrong usage or a result of the chain is missing.
 """
 
 import os

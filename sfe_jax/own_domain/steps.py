@@ -32,14 +32,15 @@ _MOST_SAMPLES = 20_000  # the search's default
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-  """What a chain is made of; a folder OUT holds one chain.
+class ChainSettings:
+  """The inputs of a chain; a folder OUT holds one chain.
 
   Attributes:
     pictures: absolute path of the folder of pictures.
-    labels: absolute path of the CSV file of their labels; None without.
+    labels: absolute path of the CSV file of their labels, or None.
     size: height and width in pixels.
-    steps: most training steps of a stage; None for the configs' own.
+    steps: largest number of training steps per stage; None for the numbers in
+      the configs.
   """
 
   pictures: str
@@ -54,8 +55,8 @@ class Program:
 
   Attributes:
     module: its name below `sfe_jax`.
-    arguments: its command line.
-    accepted: exit codes that let the chain go on.
+    arguments: its command-line arguments.
+    accepted: exit codes after which the chain continues.
   """
 
   module: str
@@ -73,7 +74,7 @@ class Training(Program):
   """Trains OUT/NAME; complete when its last checkpoint is there.
 
   Attributes:
-    workdir: of the run.
+    workdir: folder of the run.
   """
 
   workdir: pathlib.Path = pathlib.Path()
@@ -81,7 +82,7 @@ class Training(Program):
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-  """Copies a folder, which appears at its target as a whole."""
+  """Copies a folder atomically."""
 
   source: pathlib.Path
   target: pathlib.Path
@@ -91,16 +92,16 @@ Action = Program | Copy
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-  """A chain and its place.
+class ChainPlan:
+  """A chain and its folder.
 
   Attributes:
     out: absolute path of OUT.
-    settings: what the chain is made of.
+    settings: its inputs.
   """
 
   out: pathlib.Path
-  settings: Settings
+  settings: ChainSettings
 
   @property
   def pictures(self) -> int:
@@ -111,7 +112,7 @@ class Plan:
   def train(
       self, name: str, stage: str, arguments: Sequence[str] = ()
   ) -> Training:
-    """The training of OUT/NAME by configs/toy_STAGE.py."""
+    """The training run in OUT/NAME with configs/toy_STAGE.py."""
     workdir, data = self.out / name, self.out / DATA
     file = _CONFIGS / f"toy_{stage}.py"
     steps, threads = [], []
@@ -119,7 +120,7 @@ class Plan:
       number = min(config(stage).steps, self.settings.steps)
       steps = [f"--config.steps={number}"]
     if backend() != "cpu":
-      threads = ["--config.data.threads=8"]  # on a CPU, cores are for the steps
+      threads = ["--config.data.threads=8"]  # on a CPU, steps need the cores
     fixed = (
         f"--config={file}:{self.settings.size}",
         f"--workdir={workdir}",
@@ -147,14 +148,14 @@ class Step:
   Attributes:
     name: short, also the folder of a training stage.
     title: what it does, for people.
-    leaves: path below OUT that exists when the step is done.
-    actions: gives what is to be run, when the steps before are done.
+    leaves: path relative to OUT that exists when the step is done.
+    actions: returns the actions; called when the steps before are done.
   """
 
   name: str
   title: str
   leaves: str
-  actions: Callable[[Plan], Iterator[Action]]
+  actions: Callable[[ChainPlan], Iterator[Action]]
 
   @property
   def marks(self) -> bool:
@@ -187,7 +188,7 @@ def config(stage: str, variant: str = "") -> Any:
   return module.get_config(variant)
 
 
-def _pictures(plan: Plan) -> Iterator[Action]:
+def _pictures(plan: ChainPlan) -> Iterator[Action]:
   settings = plan.settings
   arguments = [
       "--to=folders",
@@ -201,14 +202,14 @@ def _pictures(plan: Plan) -> Iterator[Action]:
   yield Program("data.prepare", tuple(arguments), accepted=(0, 1))
 
 
-def _collected(plan: Plan, name: str, *networks: str) -> Iterator[Action]:
+def _collected(plan: ChainPlan, name: str, *networks: str) -> Iterator[Action]:
   """Copies trained networks to where the next stages look for them."""
   for network in networks:
     source = plan.out / name / layout.WEIGHTS / network
     yield Copy(source, plan.out / WEIGHTS / network)
 
 
-def _generator(plan: Plan) -> Iterator[Action]:
+def _generator(plan: ChainPlan) -> Iterator[Action]:
   augment = []
   if plan.pictures < _FEW_PICTURES:
     augment = ["--config.augment.target=0.6"]
@@ -216,19 +217,19 @@ def _generator(plan: Plan) -> Iterator[Action]:
   yield from _collected(plan, "generator", "generator", "discriminator")
 
 
-def _perception(plan: Plan) -> Iterator[Action]:
+def _perception(plan: ChainPlan) -> Iterator[Action]:
   labels = f"../{folders.LABELS}" if plan.settings.labels else ""
   arguments = [f"--config.data.labels={labels}"]
   yield plan.train("perception", "perception", arguments)
   yield from _collected(plan, "perception", "perception")
 
 
-def _e4e(plan: Plan) -> Iterator[Action]:
+def _e4e(plan: ChainPlan) -> Iterator[Action]:
   yield plan.train("e4e", "e4e", [plan.init_weights])
   yield from _collected(plan, "e4e", "e4e")
 
 
-def _directions(plan: Plan) -> Iterator[Action]:
+def _directions(plan: ChainPlan) -> Iterator[Action]:
   arguments = [f"--weights={plan.out / WEIGHTS}"]
   steps, data = plan.settings.steps, plan.out / DATA
   if steps is not None and steps < TRIAL_STEPS:
@@ -240,16 +241,16 @@ def _directions(plan: Plan) -> Iterator[Action]:
   yield Program("directions", tuple(arguments))
 
 
-def _phase1(plan: Plan) -> Iterator[Action]:
+def _phase1(plan: ChainPlan) -> Iterator[Action]:
   yield plan.train("phase1", "phase1", [plan.init_weights])
 
 
-def _phase2(plan: Plan) -> Iterator[Action]:
+def _phase2(plan: ChainPlan) -> Iterator[Action]:
   given = [plan.init_weights, plan.init_inverter]
   yield plan.train("phase2", "phase2", given)
 
 
-def _report(plan: Plan) -> Iterator[Action]:
+def _report(plan: ChainPlan) -> Iterator[Action]:
   editor = plan.out / EDITOR
   yield Copy(plan.out / "phase2" / layout.WEIGHTS, editor)
   for method in ("e4e", "sfe"):

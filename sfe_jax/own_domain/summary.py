@@ -1,4 +1,4 @@
-"""Gathers what a chain made in its folder OUT, for the report."""
+"""Gathers the results of a chain in its folder OUT, for the report."""
 
 import dataclasses
 import functools
@@ -43,7 +43,7 @@ class Strip:
   Attributes:
     titles: one per column.
     rows: uint8 (h, w, 3) pictures.
-    caption: what they show.
+    caption: description of the pictures.
   """
 
   titles: Sequence[str]
@@ -51,20 +51,20 @@ class Strip:
   caption: str = ""
 
   def sheet(self) -> np.ndarray:
-    """All of it as one uint8 picture (h, w, 3)."""
+    """The whole strip as one uint8 picture (h, w, 3)."""
     return images.grid(self.rows, self.titles, _TILE)
 
 
 @dataclasses.dataclass(frozen=True)
 class StageSummary:
-  """What a training run wrote down.
+  """The record of one training run.
 
   Attributes:
-    name: of the stage.
+    name: name of the stage.
     steps: number of training steps.
-    speed: median of the logged steps per second.  The first step of every
-      start, which compiles, and validation are in no logged interval, but
-      later compilation is; so this is None with fewer than three intervals.
+    speed: median of the logged steps per second.  The logged intervals exclude
+      validation and the first step of every start, which compiles, but include
+      later compilation; so this is None with fewer than three intervals.
     device: number and kind of the devices of the last start.
     curves: {name: value by step}, see `runs.read_curves`.
   """
@@ -81,8 +81,9 @@ class Directions:
   """The edits that were found.
 
   Attributes:
-    found: those of attributes first, by how little they change the others.
-    left_out: reasons by name.
+    found: attribute directions first, sorted by their mean change of other
+      attributes, smallest first.
+    left_out: reason by name of a direction that was left out.
     sheet: uint8 overview of all edits on samples; None if there is none.
   """
 
@@ -96,15 +97,15 @@ class Summary:
   """Everything that the report shows.
 
   Attributes:
-    about: what `data.folders.write` returned.
-    trial_steps: --steps where it was too few to learn anything, else None.
+    about: the return value of `data.folders.write`.
+    trial_steps: value of --steps if too small to learn anything, else None.
     stages: the training runs in order.
     seconds: wall-clock time by step of the chain, over all of its runs.
     scores: rows (measure, e4e alone, editor).
     directions: the edits.
     inverted: held-out pictures and their inversions.
     edited: a strip for each of the first edits.
-    samples: what the generator makes of random latents.
+    samples: pictures that the generator makes from random latents.
     command: edits a held-out picture.
   """
 
@@ -127,7 +128,7 @@ def gather(folder: str | os.PathLike[str]) -> Summary:
     folder: OUT of the chain, all steps but the report done.
 
   Raises:
-    UserError: something of the chain is missing or damaged.
+    UserError: a result of the chain is missing or damaged.
   """
   out = pathlib.Path(folder)
   about = _read(out / steps.DATA / folders.ABOUT)
@@ -153,7 +154,7 @@ def gather(folder: str | os.PathLike[str]) -> Summary:
 
 
 def read_stage(out: pathlib.Path, name: str) -> StageSummary:
-  """What the run OUT/NAME wrote down.
+  """Reads the record of the run OUT/NAME.
 
   Raises:
     UserError: there is no such run.
@@ -168,7 +169,7 @@ def read_stage(out: pathlib.Path, name: str) -> StageSummary:
 
 
 def read_scores(out: pathlib.Path) -> list[tuple[str, str, str]]:
-  """Rows (measure, e4e alone, editor) of what OUT/evaluation says.
+  """Rows (measure, e4e alone, editor) of the reports in OUT/evaluation.
 
   Raises:
     UserError: an evaluation is missing.
@@ -200,7 +201,7 @@ def read_directions(out: pathlib.Path, editor: Editor) -> Directions:
 
 
 def samples(editor: Editor) -> Strip:
-  """Pictures that the generator makes of random latents."""
+  """Pictures that the generator makes from random latents."""
   generator, variables = editor.models.generator, editor.variables["generator"]
   z = np.random.default_rng(0).standard_normal((2 * _COLUMNS, generator.w_dim))
   w = generator.apply(variables, np.float32(z), method="mapping")
@@ -248,7 +249,7 @@ def edits(
   """A strip for each direction, over its useful range.
 
   Args:
-    editor: edits.
+    editor: the editor.
     lines: directions with both ends of their ranges.
     pictures: uint8 (n, h, w, 3), a row each.
     labelled: whether the directions' effects are known, for the captions.

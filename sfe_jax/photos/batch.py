@@ -25,7 +25,7 @@ class Output:
   """What is written.
 
   Attributes:
-    folder: where to.
+    folder: folder to write to.
     format: suffix of the pictures, one of `FORMATS`.
     inversion: also write the unedited inversions.
     grid: also write grid.png with the first pictures and all their versions.

@@ -18,7 +18,7 @@ class Collection:
 
   Attributes:
     paths: file by output name, which is the file's name without its suffix.
-    ignored: further files of the folder, which are no pictures by their names.
+    ignored: other files of the folder, whose names are not those of pictures.
   """
 
   paths: dict[str, pathlib.Path]
@@ -36,8 +36,8 @@ def collect(
     folder: all pictures directly in it are taken.
 
   Raises:
-    UserError: there is no picture, one does not exist, or two would be written
-      under the same name.
+    UserError: no picture was named, one does not exist, or the results of two
+      would have the same name.
   """
   paths = [pathlib.Path(p) for p in files]
   for path in paths:
@@ -71,7 +71,7 @@ def _named(paths: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
 
 
 def _ignored(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-  """Visible files that are no pictures, and folders."""
+  """Visible files that are not pictures, and folders."""
   visible = (p for p in folder.iterdir() if not p.name.startswith("."))
   return tuple(sorted(p for p in visible if not images.is_picture(p)))
 

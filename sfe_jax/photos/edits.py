@@ -39,7 +39,7 @@ def parse(
   Args:
     texts: NAME=STRENGTH or NAME=STRENGTH,STRENGTH,...
     registry: the known edits.
-    separately: every text makes edits of its own.
+    separately: apply every text alone instead of all together.
 
   Raises:
     UserError: another form, an unknown or unavailable name, or lists of

@@ -146,7 +146,7 @@ def place_all(finished: Mapping[pathlib.Path, pathlib.Path]) -> None:
 def naming(
     path: str | os.PathLike, part: str | os.PathLike | None = None
 ) -> Iterator[None]:
-  """Makes errors of the file system name what was written.
+  """Makes errors of the file system name the path that was written.
 
   A failed write, for example on a full disk, names no file in Python.
   TensorStore and ArrayRecord raise errors of other types, which are recognised
@@ -154,7 +154,7 @@ def naming(
 
   Args:
     path: file or folder that the block writes.
-    part: temporary path, whose place `path` takes in errors.
+    part: temporary path; errors name `path` instead of it.
 
   Raises:
     OSError: in place of errors that name `part`, its content or nothing.
@@ -193,7 +193,7 @@ def read_json(
   """Reads a JSON file.
 
   Args:
-    path: of the file.
+    path: path of the file.
     missing: whole error message for a file that does not exist.
     advice: what to do about a damaged file; it ends the error message.
 

@@ -62,7 +62,7 @@ class Checkpoints:
     """Opens the checkpoints of a run.
 
     Args:
-      workdir: of the run; the folder of checkpoints is created in it.
+      workdir: folder of the run; the folder of checkpoints is created in it.
       keep: number of last checkpoints to keep.
       best: validation metric; the checkpoint with the lowest value is kept too.
     """
@@ -123,7 +123,7 @@ class Checkpoints:
   ) -> None:
     """Starts to write a checkpoint.
 
-    The arguments may change as soon as this returns.
+    The caller may change the arguments as soon as this returns.
 
     Args:
       step: number of the checkpoint, above all previous ones.
@@ -225,7 +225,7 @@ def best_step(workdir: str | os.PathLike, metric: str) -> int | None:
   """Number of the checkpoint with the lowest validation value of a metric.
 
   Args:
-    workdir: of the run.
+    workdir: folder of the run.
     metric: name of a validation result.
 
   Returns:
@@ -251,8 +251,8 @@ def read_state(
   """Reads parts of a run's state.
 
   Args:
-    workdir: of the run.
-    step: of the checkpoint; None takes the last.
+    workdir: folder of the run.
+    step: step of the checkpoint; None takes the last one.
     names: fields of the state to read.
 
   Returns:
@@ -320,5 +320,5 @@ def _damaged(path: pathlib.Path, error: Exception) -> UserError:
   reason = str(error).strip().partition("\n")[0] or type(error).__name__
   return UserError(
       f"{path}: damaged checkpoint: {reason[:_REASON]}; delete this folder to"
-      " go on from the checkpoint before"
+      " continue from the previous checkpoint"
   )

@@ -19,12 +19,13 @@ def decode(
 
   Args:
     file: a path or a binary file.
-    name: how errors call it.
+    name: name of the picture in messages.
     at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as
       both sides keep this many pixels; 0 decodes it in full.
 
   Returns:
-    The picture, and what is lost of it in words, such as further frames.
+    The picture, and a list of remarks about content that is not used, such as
+    further frames.
 
   Raises:
     UserError: not a readable image.

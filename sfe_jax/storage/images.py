@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
   over white, and 16-bit values are scaled to 8 bits.
 
   Args:
-    path: of any file that Pillow decodes.  Only the first frame of an animated
+    path: a file that Pillow can decode.  Only the first frame of an animated
       or multi-page file is used, with a warning.
 
   Returns:
@@ -87,7 +87,7 @@ def fit(
   Args:
     image: uint8 (h, w, 3).
     size: height and width of the result.
-    name: how warnings call the picture.
+    name: name of the picture in messages.
     resample: "lanczos", or "bilinear", which gives the pixels of the official
       code for square pictures.  Both filters are antialiased.
 
@@ -122,10 +122,10 @@ def square(
 
   Args:
     file: a path or a binary file.
-    name: how messages call the picture.
+    name: name of the picture in messages.
     resolution: height and width of the result.
     resample: see `fit`.
-    warn: log what is lost: cut-off borders, enlargement, further frames.
+    warn: log cut-off borders, enlargement and unused further frames.
 
   Returns:
     uint8 (resolution, resolution, 3).
@@ -143,7 +143,7 @@ def read_mask(path: str | os.PathLike[str], size: int) -> np.ndarray:
   """Reads a background mask, cropped like a picture (`fit`).
 
   Args:
-    path: of an image file.  White is background, which an edit must not
+    path: an image file.  White is background, which an edit must not
       change.
     size: height and width of the result.
 
@@ -216,13 +216,13 @@ def _filter(resample: str) -> tuple[Image.Resampling, int | None]:
 
 
 def _warn(name: str, remarks: Sequence[str]) -> None:
-  """Logs what is lost of a picture."""
+  """Logs remarks about content of a picture that is not used."""
   for remark in remarks:
     logging.warning("%s %s", name, remark)
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-  """Whether a file's name is that of a picture; hidden files are none."""
+  """Whether a file's name is that of a picture; False for hidden files."""
   name = os.path.basename(path)
   return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 

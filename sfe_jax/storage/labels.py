@@ -36,7 +36,7 @@ class Column:
   """Meaning of one column.
 
   Attributes:
-    name: as in the header.
+    name: name in the header.
     kind: BINARY, CONTINUOUS or CATEGORICAL.
     choices: the different texts of a categorical column, sorted.
     mean: mean of a continuous column.
@@ -126,7 +126,7 @@ class Table:
   """The labels of a set of files.
 
   Attributes:
-    path: of the CSV file.
+    path: path of the CSV file.
     schema: its columns.
     rows: row number by absolute path of the picture.
     values: (rows, outputs) float32.  Binary columns are 0 or 1, continuous
@@ -168,7 +168,7 @@ def read(path: str | os.PathLike) -> Table:
   this is logged.  Means and standard deviations are those of all rows.
 
   Args:
-    path: of the file.
+    path: path of the CSV file.
 
   Raises:
     UserError: the file or its column `file` is missing, a line has another
@@ -235,7 +235,7 @@ def _rows(path: str, cells: _Cells) -> dict[str, int]:
   for row, (line, file) in enumerate(cells):
     file = os.path.normpath(os.path.join(folder, file))
     if file in rows:
-      raise UserError(f"{path}, line {line}: {file} has a row already")
+      raise UserError(f"{path}, line {line}: {file} already has a row")
     rows[file] = row
   return rows
 

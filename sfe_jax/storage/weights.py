@@ -156,7 +156,7 @@ def write(
   """Writes one network completely or not at all; replaces what was there.
 
   Args:
-    folder: of the network, for example "weights/generator".
+    folder: folder of the network, for example "weights/generator".
     network: its class and sizes are stored.
     variables: float arrays by collection.
     info: JSON-serialisable facts to keep with the variables.
@@ -232,7 +232,7 @@ def label_schema(folder: str | os.PathLike) -> labels.Schema:
   """The labels that a stored perception network predicts; () if none.
 
   Args:
-    folder: of the network.
+    folder: folder of the network.
 
   Raises:
     UserError: the folder holds no network.
@@ -248,7 +248,7 @@ def module(
   """Builds the network that a folder holds, without reading its arrays.
 
   Args:
-    folder: of the network.
+    folder: folder of the network.
     expected: class that the network must have.
     **options: further fields of the module, such as dtype.
 
@@ -299,7 +299,7 @@ def read(
   """Reads one network.
 
   Args:
-    folder: of the network.
+    folder: folder of the network.
     expected: class that the network must have.
     **options: further fields of the module, such as dtype.
 

@@ -19,8 +19,8 @@ _GREY = np.full(3, 3**-0.5, np.float32)  # unit vector of the grey axis
 
 
 @dataclasses.dataclass(frozen=True)
-class Strength:
-  """Strength of every change; the defaults are ADA's.
+class Amounts:
+  """Size of every change; the defaults are those of ADA.
 
   Attributes:
     flip: mirror left to right with probability 1/2.
@@ -43,14 +43,14 @@ class Strength:
   hue: float = np.pi
 
 
-ADA = Strength()
+ADA = Amounts()
 
 
 def augment(
     images: jax.Array,
     p: ArrayLike,
     keys: jax.Array,
-    strength: Strength = ADA,
+    amounts: Amounts = ADA,
 ) -> jax.Array:
   """Changes geometry and colours of each image at random, differentiably.
 
@@ -58,7 +58,7 @@ def augment(
     images: (n, h, h, 3) in [-1, 1].
     p: () probability of each change, in [0, 1].
     keys: (n,) random keys.
-    strength: strength of the changes.
+    amounts: sizes of the changes.
 
   Returns:
     (n, h, h, 3); exactly `images` if p is 0.
@@ -67,8 +67,8 @@ def augment(
   def one(image, key):
     place, colours = jax.random.split(key)
     size = image.shape[0]
-    moved = _sample(image, _geometry(place, p, size, strength))
-    matrix, offset = _colours(colours, p, strength)
+    moved = _sample(image, _geometry(place, p, size, amounts))
+    matrix, offset = _colours(colours, p, amounts)
     return jnp.matmul(moved, matrix, precision="highest") + offset
 
   return jax.vmap(one)(images, keys)
@@ -100,7 +100,7 @@ def _chosen(
 
 
 def _geometry(
-    key: jax.Array, p: ArrayLike, size: int, strength: Strength
+    key: jax.Array, p: ArrayLike, size: int, amounts: Amounts
 ) -> jax.Array:
   """Random matrix A (2, 3): pixel (y, x) is sampled at A @ (y, x, 1).
 
@@ -108,15 +108,15 @@ def _geometry(
   """
   keys = jax.random.split(key, 8)
   flip = jnp.ones(())
-  if strength.flip:
+  if amounts.flip:
     sign = jnp.sign(jax.random.uniform(keys[1]) - 0.5)
     flip = _chosen(keys[0], p, sign, 1.0)
-  limit = int(size * strength.shift)
+  limit = int(size * amounts.shift)
   shift = jax.random.randint(keys[3], (2,), -limit, limit + 1)
   shift = _chosen(keys[2], p, shift.astype(jnp.float32), jnp.zeros(2))
-  angle = strength.angle * jax.random.uniform(keys[5], minval=-1.0)
+  angle = amounts.angle * jax.random.uniform(keys[5], minval=-1.0)
   angle = _chosen(keys[4], p, angle, 0.0)
-  scale = jnp.exp2(strength.scale * jax.random.normal(keys[7]))
+  scale = jnp.exp2(amounts.scale * jax.random.normal(keys[7]))
   scale = _chosen(keys[6], p, scale, 1.0)
   cos, sin = jnp.cos(angle), jnp.sin(angle)
   rotation = jnp.array([[cos, -sin * flip], [sin, cos * flip]]) * scale
@@ -150,17 +150,17 @@ def _sample(image: jax.Array, matrix: jax.Array) -> jax.Array:
 
 
 def _colours(
-    key: jax.Array, p: ArrayLike, strength: Strength = ADA
+    key: jax.Array, p: ArrayLike, amounts: Amounts = ADA
 ) -> tuple[jax.Array, jax.Array]:
   """Random matrix (3, 3) and offset (): rgb becomes rgb @ matrix + offset."""
   keys = jax.random.split(key, 8)
-  offset = strength.brightness * jax.random.normal(keys[1])
+  offset = amounts.brightness * jax.random.normal(keys[1])
   offset = _chosen(keys[0], p, offset, 0.0)
-  contrast = jnp.exp2(strength.contrast * jax.random.normal(keys[3]))
+  contrast = jnp.exp2(amounts.contrast * jax.random.normal(keys[3]))
   contrast = _chosen(keys[2], p, contrast, 1.0)
-  saturation = jnp.exp2(strength.saturation * jax.random.normal(keys[5]))
+  saturation = jnp.exp2(amounts.saturation * jax.random.normal(keys[5]))
   saturation = _chosen(keys[4], p, saturation, 1.0)
-  hue = strength.hue * jax.random.uniform(keys[7], minval=-1.0)
+  hue = amounts.hue * jax.random.uniform(keys[7], minval=-1.0)
   hue = _chosen(keys[6], p, hue, 0.0)
   grey = jnp.asarray(np.outer(_GREY, _GREY))
   a, b, c = _GREY

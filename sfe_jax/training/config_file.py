@@ -56,7 +56,7 @@ def find(name: str) -> str:
 
 
 class _Finder(flags.ArgumentParser):
-  """Passes to ml_collections' parser the path of the config that is meant."""
+  """Resolves config names to paths for ml_collections' parser."""
 
   def __init__(self, parser: flags.ArgumentParser):
     self._parser = parser
@@ -76,7 +76,7 @@ def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
       "config",
       None,
       "Config file, with :VARIANT if wanted, e.g. ffhq_phase1.py:official; a"
-      " name that is no file means a config that ships with sfe_jax.",
+      " name that is not a file means a config that ships with sfe_jax.",
       lock_config=True,
       flag_values=flag_values,
   )

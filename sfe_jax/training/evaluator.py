@@ -103,7 +103,7 @@ class Evaluator:
     return images.grid(list(zip(*shown.values())), list(shown))
 
   def _first_pictures(self) -> tuple[np.ndarray, np.ndarray]:
-    """At most `grid_count` pictures (n, h, w, 3) and which are no padding."""
+    """At most `grid_count` pictures (n, h, w, 3) and which are not padding."""
     pictures: list[np.ndarray] = []
     real: list[bool] = []
     for batch, mask in self._held_out:

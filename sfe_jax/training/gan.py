@@ -20,7 +20,7 @@ from sfe_jax.measures import losses
 from sfe_jax.models import layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.stylegan2 import Generator
-from sfe_jax.training import augment, optim
+from sfe_jax.training import augment, gan_sampling, optim
 from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 PATH_EVERY = 4
@@ -83,6 +83,11 @@ class GanTrainer:
   ema: float = 10_000.0
   augment_target: float = 0.0
   augment_images: int = 500_000
+
+  @property
+  def sampler(self) -> gan_sampling.GanSampler:
+    """Draws latents and generated images."""
+    return gan_sampling.GanSampler(self.generator, self.mixing)
 
   @property
   def optimizer(self) -> optax.GradientTransformation:
@@ -177,10 +182,10 @@ class GanTrainer:
       of the mapped latents (w_dim,).  Nothing is averaged over devices yet.
     """
 
-    for_fakes, for_changes = split_each(keys)
+    for_fakes, for_changes = gan_sampling.split_each(keys)
 
     def make(params):
-      fakes, w_mean = self.fakes(params, state.model_state, for_fakes)
+      fakes, w_mean = self.sampler.fakes(params, state.model_state, for_fakes)
       return self._augment(state, fakes, for_changes), w_mean
 
     fakes, pull_fakes, w_mean = jax.vjp(make, state.params, has_aux=True)
@@ -209,80 +214,6 @@ class GanTrainer:
     }
     return grads, disc_grads, metrics, w_mean
 
-  def fakes(
-      self, params: Any, model_state: Any, keys: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """Generates images.
-
-    Args:
-      params: parameters of the generator.
-      model_state: its other variables.
-      keys: (n,) random keys.
-
-    Returns:
-      Images (n, h, h, 3), and the mean (w_dim,) of the mapped latents.
-    """
-    for_w, for_noise = split_each(keys)
-    w_plus, w_mean = self.latents(params, model_state, for_w)
-    return self._synthesize(params, model_state, w_plus, for_noise), w_mean
-
-  def latents(
-      self, params: Any, model_state: Any, keys: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """Draws latents with style mixing.
-
-    Args:
-      params: parameters of the generator.
-      model_state: its other variables.
-      keys: (n,) random keys.
-
-    Returns:
-      w+ (n, styles, w_dim), and the mean (w_dim,) of all mapped latents.
-    """
-    g = self.generator
-
-    def draw(key):
-      z, mixed, row = jax.random.split(key, 3)
-      z = jax.random.normal(z, (2, g.w_dim))
-      row = jax.random.randint(row, (), 1, g.styles)
-      mixed = jax.random.uniform(mixed) < self.mixing
-      return z, jnp.where(mixed, row, g.styles)
-
-    z, crossover = jax.vmap(draw)(keys)
-    variables = {"params": params, **model_state}
-    w = g.apply(variables, z.reshape(-1, g.w_dim), method="mapping")
-    w = cast(jax.Array, w).reshape(z.shape)
-    first = jnp.arange(g.styles) < crossover[:, None]
-    w_plus = jnp.where(first[..., None], w[:, :1], w[:, 1:])
-    return w_plus, jnp.mean(w, (0, 1))
-
-  def path_lengths(
-      self, params: Any, model_state: Any, w_plus: jax.Array, keys: jax.Array
-  ) -> jax.Array:
-    """Path lengths |J^T y| (Karras et al. 2020, equation 4).
-
-    J is the Jacobian of the image with respect to w+ and y is normal noise.
-
-    Args:
-      params: parameters of the generator.
-      model_state: its other variables.
-      w_plus: (n, styles, w_dim).
-      keys: (n,) random keys.
-
-    Returns:
-      (n,), root mean square over the rows of w+.
-    """
-    size = self.generator.resolution
-    for_y, for_noise = split_each(keys)
-    y = jax.vmap(lambda key: jax.random.normal(key, (size, size, 3)))(for_y)
-
-    def projected(w_plus):
-      images = self._synthesize(params, model_state, w_plus, for_noise)
-      return jnp.sum(images * y) / size  # 1 / sqrt(pixels)
-
-    slopes = jax.grad(projected)(w_plus)
-    return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(slopes), -1), -1))
-
   def path_penalty(
       self, params: Any, state: TrainState, keys: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
@@ -296,9 +227,11 @@ class GanTrainer:
     Returns:
       Penalty () and next running mean ().
     """
-    for_w, for_path = split_each(keys)
-    w_plus, _ = self.latents(params, state.model_state, for_w)
-    lengths = self.path_lengths(params, state.model_state, w_plus, for_path)
+    for_w, for_path = gan_sampling.split_each(keys)
+    w_plus, _ = self.sampler.latents(params, state.model_state, for_w)
+    lengths = self.sampler.path_lengths(
+        params, state.model_state, w_plus, for_path
+    )
     mean = lax.pmean(lax.stop_gradient(jnp.mean(lengths)), devices.AXIS)
     before = state.opt_state.path_mean
     mean = before + _PATH_DECAY * (mean - before)
@@ -378,30 +311,3 @@ class GanTrainer:
     if not self.augment_target:
       return images
     return augment.augment(images, state.opt_state.augment, keys)
-
-  def _synthesize(
-      self, params: Any, model_state: Any, w_plus: jax.Array, keys: jax.Array
-  ) -> jax.Array:
-    """Images of w+ with noise that depends on the example's key alone.
-
-    It does not depend on how the examples are split over devices.
-    """
-    variables = {"params": params, **model_state}
-
-    def one(w_plus, key):
-      images = self.generator.apply(
-          variables,
-          w_plus[None],
-          random_noise=True,
-          rngs={"noise": key},
-          method="synthesize",
-      )
-      return cast(jax.Array, images)[0]
-
-    return jax.vmap(one)(w_plus, keys)
-
-
-def split_each(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Splits each of n keys into two: (n,), (n,)."""
-  pairs = jax.vmap(jax.random.split)(keys)
-  return pairs[:, 0], pairs[:, 1]

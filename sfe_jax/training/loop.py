@@ -91,7 +91,7 @@ def run(
   if stop is not None:
     logging.info(
         "%s: %s: stopped after step %d of %d, saved; run the same command to"
-        " go on",
+        " continue",
         workdir, stop.name, stopped_at, config.steps,
     )
   return stop

@@ -67,7 +67,8 @@ def requirements(config: ConfigDict) -> list[Requirement]:
   """Looks for everything that the run reads; reads no arrays or pictures."""
   data = config.data
   found = [_pictures("pictures", "data.path", config)]
-  if data.validation_path and data.source != "tfds":  # there it is a split
+  # For tfds, validation_path is the name of a split, not a path.
+  if data.validation_path and data.source != "tfds":
     option = "data.validation_path"
     found.append(_pictures("validation pictures", option, config))
   return found + stages.requirements(config)

@@ -121,7 +121,7 @@ class Recorder:
     Args:
       step: number of the last step.
       means: {metric name: mean since the last call}.
-      learning_rate: of the main network's optimiser in this step.
+      learning_rate: learning rate of the main network in this step.
     """
     values, now = dict(means), time.monotonic()
     values["train/learning_rate"] = learning_rate

@@ -57,7 +57,8 @@ def network(
   Args:
     folder: weight folder, or the name of weights that ship with the project.
     name: name of the network.
-    resolution: of the generator, which tells the published models apart.
+    resolution: resolution of the generator; it decides which published model
+      an error suggests.
   """
   path = weights.locate(folder) / name
   where = weights.shown(path)

@@ -46,7 +46,7 @@ class Processes:
     if self.coordinator and not any(counted) and not self.distributed:
       raise UserError(
           "--coordinator needs --processes and --process too, or --distributed"
-          " where a TPU pod or a SLURM job tells them"
+          " on a TPU pod or under SLURM"
       )
 
   def join(self) -> None:

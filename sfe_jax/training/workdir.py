@@ -72,8 +72,8 @@ def check_config(workdir: str | os.PathLike, config: ConfigDict) -> None:
   ]
   if fixed:
     raise UserError(
-        f"{workdir} holds another run: {'; '.join(fixed)}; set it back to go"
-        " on, or give another --workdir"
+        f"{workdir} holds another run: {'; '.join(fixed)}; restore it to"
+        " continue, or give another --workdir"
     )
   for change in changed.values():
     logging.info("%s: %s", workdir, change)
@@ -88,8 +88,8 @@ def start(
   """Writes what a run starts from; call it in every process.
 
   Args:
-    workdir: of the run; created if absent.
-    config: resolved.
+    workdir: folder of the run; created if absent.
+    config: resolved config.
     stage: what is trained.
     pictures: number of pictures of each kind.
 
@@ -137,8 +137,8 @@ def _write_given(
 
   Args:
     folder: weight folder.
-    config: init.weights holds the directions and mappers.
-    stage: has the networks.
+    config: resolved config; its init.weights holds the directions and mappers.
+    stage: holds the networks.
     keep: leave networks that are in the folder.
   """
   for name, (network, variables) in stage.given.items():
@@ -166,15 +166,15 @@ def _check_start(
   if other:
     raise UserError(
         f"{workdir} was trained with other weights of {', '.join(other)} than"
-        " init.weights and init.inverter now hold; name the old ones to go on,"
-        " or give another --workdir"
+        " init.weights and init.inverter now hold; restore the old ones to"
+        " continue, or give another --workdir"
     )
   if before["pictures"] != pictures:
     raise UserError(
         f"{workdir} was trained on {before['pictures']} pictures, data.path and"
         f" data.validation_path now hold {pictures}, so that held-out pictures"
-        " could become training pictures; restore them to go on, or give"
-        " another --workdir"
+        " could become training pictures; restore them to continue, or"
+        " give another --workdir"
     )
 
 
@@ -185,7 +185,7 @@ def write_weights(workdir: str | os.PathLike, stage: Stage) -> None:
   `runs.deployed_step`; its number is added to WORKDIR/trained.json.
 
   Args:
-    workdir: of the run.
+    workdir: folder of the run.
     stage: what was trained.
 
   Raises:
@@ -239,7 +239,7 @@ def _fingerprints(frozen: Frozen) -> dict[str, str]:
 
 
 def _this_start() -> dict[str, Any]:
-  """Facts about this start, for WORKDIR/run.json."""
+  """Command, versions, devices and commit of this start, for run.json."""
   return {
       "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
       "command": sys.argv,
@@ -270,7 +270,7 @@ def _commit() -> str | None:
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:
-  """A config as it comes back from JSON."""
+  """A config after conversion to JSON and back."""
   return json.loads(config.to_json())
 
 

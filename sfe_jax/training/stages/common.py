@@ -56,7 +56,8 @@ def stage(
   rate = _learning_rate(config)
   trainer = _trainer(config, found, forward, rate)
   _announce_validation_loss(trainer.objective)
-  # On the host: on the first device they would lie beside the loop's copies.
+  # Kept on the host; on the first device they would use memory beside the
+  # replicated copies.
   given = jax.device_get(found.variables)
   disc_params = None
   if found.discriminator is not None:
@@ -167,7 +168,7 @@ class _Evaluation:
 
     The comparison losses and "ms_ssim" are those of the first set of images.
     "loss" is the weighted sum of the comparison losses, averaged over all sets;
-    it has no regulariser and no adversarial loss.
+    it includes neither regulariser nor adversarial loss.
     """
     out, values = self.trainer.evaluate(state, frozen, batch)
     n = batch.image.shape[0]
@@ -211,8 +212,8 @@ def _check_batch(config: ConfigDict, disc: nn.Module | None) -> None:
   uneven = any(n % min(group, n) for n in (micro, 2 * micro))
   if uneven or micro < min(2, group):
     raise UserError(
-        f"the discriminator compares images in groups of {group}, which"
-        f" micro-batches of {micro} cannot form; choose data.batch_size"
+        f"the discriminator compares images in groups of {group}; a"
+        f" micro-batch of {micro} does not allow this; choose data.batch_size"
         f" ({batch}) / compute.accumulate ({parts}) as 2 or a multiple of"
         f" {group}, or set loss.adversarial=0"
     )

@@ -113,8 +113,8 @@ def channels(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
   """Channels of the features at 4, 8, ..., `resolution` px.
 
   Args:
-    resolution: of the images, a power of two of at least 8.
-    width: channels at `resolution`; every half of it has twice as many.
+    resolution: height and width of the images, a power of two, at least 8.
+    width: channels at `resolution`; halving the resolution doubles them.
     max_width: largest number of channels.
 
   Raises:

@@ -1,7 +1,7 @@
 """Trains a small perception network on pictures of one domain.
 
-The network learns to recognise a picture after changes of geometry and colour
-and after a part was hidden (NT-Xent loss of SimCLR, Chen et al. 2020), so that
+The network learns to recognise a picture after its geometry and colours are
+changed and a part is hidden (NT-Xent loss of SimCLR, Chen et al. 2020), so that
 its embedding tells individuals apart.  It also learns the pictures' labels, if
 there are any.
 """
@@ -33,7 +33,7 @@ from sfe_jax.training.state import Frozen, Metrics, TrainState
 
 # The first view keeps everything that labels describe; the second view keeps
 # the individual alone.
-FIRST = augment.Strength(
+FIRST = augment.Amounts(
     flip=False,
     shift=0.0625,
     angle=0.1,
@@ -43,7 +43,7 @@ FIRST = augment.Strength(
     saturation=0.0,
     hue=0.0,
 )
-SECOND = augment.Strength(
+SECOND = augment.Amounts(
     flip=False,
     shift=0.125,
     angle=0.25,
@@ -281,8 +281,8 @@ def widths(resolution: int, width: int, max_width: int) -> tuple[int, ...]:
   """Channels from full resolution down to 4 px.
 
   Args:
-    resolution: of the images, a power of two of at least 8.
-    width: channels at full resolution; every half of it has twice as many.
+    resolution: height and width of the images, a power of two, at least 8.
+    width: channels at `resolution`; halving the resolution doubles them.
     max_width: largest number of channels.
 
   Raises:
