@@ -71,11 +71,18 @@ def define_flags() -> None:
       "Number of pictures to fit attributes to.",
       100,
   )
-  flags.DEFINE_integer("seed", SearchSettings.seed, "Random seed of the samples.", 0)
   flags.DEFINE_integer(
-      "components", SearchSettings.components, "Number of GANSpace directions.", 0
+      "seed", SearchSettings.seed, "Random seed of the samples.", 0
   )
-  flags.DEFINE_integer("sefa", SearchSettings.sefa, "Number of SeFa directions.", 0)
+  flags.DEFINE_integer(
+      "components",
+      SearchSettings.components,
+      "Number of GANSpace directions.",
+      0,
+  )
+  flags.DEFINE_integer(
+      "sefa", SearchSettings.sefa, "Number of SeFa directions.", 0
+  )
   flags.DEFINE_enum(
       "method",
       SearchSettings.method,
