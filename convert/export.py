@@ -241,12 +241,17 @@ def _with_layout(src: pathlib.Path, layouts: Mapping[str, Any]) -> list[str]:
     UserError: none has one.
   """
   known = [name for name, layout in layouts.items() if layout is not None]
-  left_out = ", ".join(name for name in layouts if name not in known)
+  left_out = [name for name in layouts if name not in known]
   if not known:
-    raise UserError(f"{src}: no official layout exists for {left_out}")
+    raise UserError(
+        f"{src}: no official layout exists for {', '.join(left_out)}"
+    )
   if left_out:
+    networks = [name for name in left_out if "/" not in name]
+    others = len(left_out) - len(networks)
     logging.warning(
-        "left out, because no official layout exists for them: %s", left_out
+        "left out, because no official layout exists for them: %s",
+        ", ".join([*networks, *([f"{others} directions"] if others else [])]),
     )
   return known
 

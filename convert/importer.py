@@ -76,6 +76,12 @@ def import_files(
     UserError: a file is damaged or refused, or no file is recognised; `dst` is
       then unchanged.
   """
+  for source in sources:
+    if any(pathlib.Path(weights.locate(source)).glob(f"*/{weights.DOCUMENT}")):
+      raise UserError(
+          f"{source} is a weight folder already: use it with --weights, or add"
+          " --export to write official files"
+      )
   paths, from_folder = _files(sources)
   dst = pathlib.Path(dst)
   if dst.exists() and not dst.is_dir():

@@ -16,6 +16,10 @@ case ${1:-} in
   --out=*) out=${1#--out=} && shift ;;
   --out) out=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
 esac
+if [ $# -eq 1 ] && [[ $1 != -* ]]; then
+  echo "name the weights too: bash launch/quickstart.sh $1 WEIGHTS" >&2
+  exit 2
+fi
 if [ $# -eq 1 ] || [ $# -gt 2 ] || [ -z "$out" ] || [[ ${1:-} = -* ]]; then
   echo "usage: bash launch/quickstart.sh [--out FOLDER] [PHOTO WEIGHTS]" >&2
   exit 2
@@ -24,7 +28,7 @@ python=${SFE_PYTHON:-$root/.venv/bin/python}
 if [ -z "${SFE_PYTHON:-}" ]; then (run ensure_environment ""); fi
 
 if [ $# -eq 2 ]; then
-  what=(--image "$1" --weights "$2" --edit age=5)
+  what=(--image "$1" --weights "$2" --edit age=3)
 else
   # Seed 1: the weights were trained on faces of seed 0.
   run "$python" -m sfe_jax.drawn_faces --dst "$out/faces" --count 6 --size 32 \

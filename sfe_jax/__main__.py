@@ -1,6 +1,7 @@
 """Runs a command of sfe_jax: `python -m sfe_jax edit` is sfe_jax.edit."""
 
 import runpy
+import signal
 import sys
 
 COMMANDS = {
@@ -24,6 +25,9 @@ def main() -> None:
   name = sys.argv[1] if len(sys.argv) > 1 else "--help"
   if name in COMMANDS:
     del sys.argv[1]
+    # Until the program has a handler of its own: Ctrl-C during the imports ends
+    # it without tracebacks.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     runpy.run_module(f"sfe_jax.{name}", run_name="__main__", alter_sys=True)
     return
   lines = [f"  {name:18}{what}" for name, what in COMMANDS.items()]

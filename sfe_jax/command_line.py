@@ -9,7 +9,9 @@ import logging as std_logging
 import os
 import pathlib
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -23,6 +25,8 @@ from sfe_jax.errors import UserError
 _HOME = pathlib.Path(__file__).parents[1]
 _PACKAGES = ("sfe_jax", "convert", "tests")
 _LIKENESS = 0.6  # least likeness of a config key that is suggested
+_GRACE = 3.0  # seconds that a program has to clean up after Ctrl-C
+_STOPPED = 130  # exit code after Ctrl-C
 
 
 def require_packages(extra: str, names: Sequence[str]) -> None:
@@ -66,20 +70,42 @@ def run(
     devices.enable_compilation_cache()
     try:
       return main(argv)
-    except UserError as error:
-      _fail(str(error))
-    except OSError as error:
-      if error.errno is None:
-        raise
-      _fail(_system_error(error))
-    except KeyboardInterrupt:
-      sys.exit(130)
+    except BaseException as error:
+      if stopped:  # whatever a library made of KeyboardInterrupt
+        # Without finalisation, which crashes while XLA compiles in a thread.
+        os._exit(_STOPPED)
+      if isinstance(error, UserError):
+        _fail(str(error))
+      if isinstance(error, OSError) and error.errno is not None:
+        _fail(_system_error(error))
+      raise
 
+  stopped: list[int] = []
+  signal.signal(signal.SIGINT, functools.partial(_stop, stopped))
   try:
     define_flags()
   except UserError as error:  # a package that the program needs is missing
     _fail(str(error))
   app.run(guarded, flags_parser=functools.partial(_parse, positional))
+
+
+def _stop(stopped: list[int], number: int, _: object) -> None:
+  """Handles Ctrl-C: the program cleans up, and ends even if it cannot.
+
+  KeyboardInterrupt is lost if it is raised inside a callback of JAX, or is
+  reported as another error by a library.
+
+  Args:
+    stopped: gets the number of the signal.
+    number: number of the signal.
+  """
+  stopped.append(number)
+  signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one acts at once
+  os.write(2, b"stopped by Ctrl-C\n")
+  end = threading.Timer(_GRACE, os._exit, (_STOPPED,))
+  end.daemon = True
+  end.start()
+  raise KeyboardInterrupt
 
 
 def _parse(positional: bool, argv: Sequence[str]) -> Sequence[str]:

@@ -29,8 +29,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
       "weights",
       None,
-      "Weight folder (python -m convert makes one), or toy: the networks for"
-      " drawn faces of 32 px that come with this package.",
+      "Weight folder (python -m sfe_jax.convert makes one), or toy: the"
+      " networks for drawn faces of 32 px that come with this package.",
   )
   flags.DEFINE_bool(
       "random_weights",

@@ -117,8 +117,8 @@ class Editor:
     """Reads a weight folder.
 
     Args:
-      folder: written by `python -m convert` or by training, or "toy", the
-        networks for drawn faces that come with this package.  It holds
+      folder: written by `python -m sfe_jax.convert` or by training, or "toy",
+        the networks for drawn faces that come with this package.  It holds
         generator/, inverter/, feature_editor/ and e4e/.
       without: networks to leave out, as in the ablations of the paper's table
         3: without "feature_editor" only w is edited, without "e4e" Delta is

@@ -300,7 +300,7 @@ def test_bad_input_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match=message):
       search.find(where, tmp_path / "out", settings)
 
-  find("holds no generator; python -m convert", tmp_path)
+  find("holds no generator; python -m sfe_jax.convert", tmp_path)
   (tmp_path / "generator").symlink_to(folder / "generator")
   find("holds no perception; train it", tmp_path)
   find("--data and --labels go together", labels="labels.csv")

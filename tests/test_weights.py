@@ -79,6 +79,11 @@ def test_messages_name_shipped_weights_as_users_do(folder, monkeypatch):
     weights.read(found / "net")
 
 
+def test_shipped_weights_are_suggested():
+  with pytest.raises(UserError, match="Toy: no such .* did you mean toy"):
+    weights.require_folder("Toy")
+
+
 def test_what_is_no_weight_folder(folder, tmp_path):
   with pytest.raises(UserError, match="absent: no such weight folder"):
     weights.require_folder(tmp_path / "absent")

@@ -134,8 +134,8 @@ def _file(folder: Folder, name: str, official: str) -> pathlib.Path:
   path = folder / name if folder else None
   if path is None or not path.exists():
     raise UserError(
-        f"{path or name} is missing; `python -m convert` makes it from the"
-        f" official file {official}"
+        f"{path or name} is missing; `python -m sfe_jax.convert` makes it from"
+        f" the official file {official}"
     )
   return path
 

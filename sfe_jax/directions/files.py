@@ -23,7 +23,7 @@ from absl import logging
 from sfe_jax.errors import UserError
 from sfe_jax.storage import atomic
 
-_CONVERT = "`python -m convert` turns official files into .npz"
+_CONVERT = "`python -m sfe_jax.convert` turns official files into .npz"
 
 
 class About(NamedTuple):

@@ -41,10 +41,14 @@ def collect(
   """
   paths = [pathlib.Path(p) for p in files]
   for path in paths:
+    if path.is_dir():
+      raise UserError(f"--image {path} is a folder; name it with --dir")
     if not path.is_file():
       raise UserError(f"{path}: no such image file")
   ignored: tuple[pathlib.Path, ...] = ()
   if folder:
+    if os.path.isfile(folder):
+      raise UserError(f"--dir {folder} is a file; name it with --image")
     paths += images.find(folder)
     ignored = _ignored(pathlib.Path(folder))
   paths = list(dict.fromkeys(paths))

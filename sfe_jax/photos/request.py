@@ -128,8 +128,9 @@ class Request:
     networks, out = self.networks, self.output
     if not networks.weights and not networks.random:
       raise UserError(
-          "name a weight folder with --weights; python -m convert makes one"
-          " from the official files"
+          "name a weight folder with --weights; python -m sfe_jax.convert makes"
+          " one from the official files, and --weights toy edits drawn faces"
+          " with networks that come with the project"
       )
     found = collect.collect(self.images, self.folder)
     masks = collect.Masks(self.mask) if self.mask else None

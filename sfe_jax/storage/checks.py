@@ -1,6 +1,7 @@
 """Checks of picture arrays that users of the Python API pass in."""
 
 import numpy as np
+from absl import logging
 from numpy.typing import ArrayLike
 
 from sfe_jax.errors import UserError
@@ -37,6 +38,11 @@ def pictures(batch: ArrayLike, size: int) -> np.ndarray:
         "float pictures must lie in [-1, 1], got values from"
         f" {array.min():g} to {array.max():g}; convert pictures in 0..255"
         " to uint8"
+    )
+  if array.min() >= 0 and array.max() <= 1:
+    logging.warning(
+        "float pictures must lie in [-1, 1]; these have no value below 0 and"
+        " look like [0, 1]: multiply them by 2 and subtract 1"
     )
   return array.astype(np.float32)
 

@@ -47,7 +47,8 @@ def way_to(name: str, resolution: int | None = None) -> str:
       if it is not known.
 
   Returns:
-    A clause such as "python -m convert makes it from model_ir_se50.pth".
+    A clause such as "python -m sfe_jax.convert makes it from
+    model_ir_se50.pth".
   """
   files = _PUBLISHED.get(name, {})
   if name in _PUBLISHED_FOR_ANY_SIZE:
@@ -57,7 +58,7 @@ def way_to(name: str, resolution: int | None = None) -> str:
   else:
     official = files.get(FACES if resolution is None else resolution, "")
   if official:
-    return f"python -m convert makes it from {official}"
+    return f"python -m sfe_jax.convert makes it from {official}"
   config = _TRAINED_BY[name]
   if resolution == CARS:
     config = _TRAINED_FOR_CARS.get(name, config)

@@ -12,6 +12,7 @@ Weight folders that are part of the package, such as "toy", are found by name.
 
 import concurrent.futures
 import dataclasses
+import difflib
 import json
 import math
 import os
@@ -129,9 +130,13 @@ def require_folder(folder: str | os.PathLike) -> pathlib.Path:
   path = locate(folder)
   if not path.is_dir():
     what = "is a file, not a" if path.exists() else "no such"
+    shipped = [p.name for p in SHIPPED.iterdir() if p.is_dir()]
+    close = difflib.get_close_matches(str(folder).lower(), shipped, 1)
     raise UserError(
-        f"{folder}: {what} weight folder; make one with python -m convert"
-        " --src pretrained_models --dst weights"
+        f"{folder}: {what} weight folder"
+        + (f"; did you mean {close[0]}?" if close else "")
+        + "; make one with python -m sfe_jax.convert --src pretrained_models"
+        " --dst weights"
     )
   if layout.is_run(path):
     inside = path / layout.WEIGHTS
@@ -211,7 +216,7 @@ def describe(folder: str | os.PathLike) -> dict[str, Any]:
   document = atomic.read_json(
       path,
       missing=f"{shown(folder)} holds no weights ({DOCUMENT} is missing);"
-      " python -m convert makes weight folders from official files",
+      " python -m sfe_jax.convert makes weight folders from official files",
       advice=_ADVICE,
   )
   if not isinstance(document, dict) or document.get("format") != FORMAT:

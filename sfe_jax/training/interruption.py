@@ -46,6 +46,9 @@ class Interruption:
 
   def _receive(self, number: int, _: FrameType | None) -> None:
     self._received = signal.Signals(number)
-    text = f"{self._received.name}: stopping after this step; again: at once\n"
+    text = (
+        f"{self._received.name}: stopping after this step (if it is compiling,"
+        " that takes minutes); a second signal stops at once, without saving\n"
+    )
     os.write(2, text.encode())  # logging is not safe in a signal handler
     self.__exit__()

@@ -211,6 +211,8 @@ def _compile(stage: Stage, variant: Hashable) -> Callable[..., Any]:
   keys cannot be replicated.
   """
 
+  logging.info("compiling the training step; this can take minutes")
+
   def seeded(state, frozen, batch, seed):
     return stage.step(variant, state, frozen, batch, jax.random.key(seed))
 

@@ -99,7 +99,7 @@ def trained_network(folder: str, option: str, name: str) -> Requirement:
   else:
     problem = (
         f"holds no {name}; give a workdir of the stage that trains it, or a"
-        " weight folder made by python -m convert"
+        " weight folder made by python -m sfe_jax.convert"
     )
   return Requirement(what, folder, problem)
 
