@@ -15,7 +15,7 @@ from convert import export, importer
 from convert.nvidia_pickle import ModuleState
 from convert.rules import discriminator, nvidia, stylegan2
 from sfe_jax.errors import UserError
-from sfe_jax.models import layers
+from sfe_jax.models import formulations, layers
 from sfe_jax.models.discriminator import Discriminator
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
@@ -130,7 +130,7 @@ def test_generator_clamps_convolutions_and_rgb(tmp_path):
       if i % 2 == 0:
         rgb = module.to_rgb[i // 2](x, styles.rgb[i // 2])
         image = image + jnp.clip(rgb, -limit, limit)
-        image = layers.upsample2x(image) if i == 0 else image
+        image = formulations.upsample2x(image) if i == 0 else image
     return image
 
   def run(module, method):

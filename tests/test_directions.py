@@ -23,13 +23,13 @@ from sfe_jax.directions import (
     training_sets,
     with_zero_mapper,
 )
-from sfe_jax.directions.names import name_key
 from sfe_jax.directions.registry import TABLES
 from sfe_jax.drawn_faces.effects import EFFECTS
 from sfe_jax.errors import UserError
 from sfe_jax.models.mappers import DeltaMapper, LevelsMapper
 from sfe_jax.models.stylegan2 import Generator
 from sfe_jax.storage import weights
+from sfe_jax.storage.labels import name_key
 
 FFHQ = Architecture().generator()
 SMALL = LatentSpace(10, (8, 8, 4), w_dim=8)

@@ -326,7 +326,7 @@ def test_narrow_heads():
 ARGUMENTS = [
     f"--config.{key}={','.join(map(str, x)) if isinstance(x, tuple) else x}"
     for key, x in SIZES.items()
-]
+] + ["--config.checkpoint.deploy=last"]
 
 
 def test_two_and_two_steps_are_four(tmp_path):

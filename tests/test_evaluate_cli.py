@@ -125,7 +125,7 @@ def test_editing_without_networks(run, data):
   """The Inverter alone, --count, sides of the edit, different hashes."""
   got = run(
       "--protocol", "editing", "--dir", data, "--edit", "beard=-2",
-      "--attribute", "beard<0.5", "--domain", "none",
+      "--attribute", "beard<0.5", "--positive", "removes", "--domain", "none",
       "--labels", data / "labels.csv", "--count", 5, "--batch_size", 2,
       "--without", "feature_editor", "--without", "e4e", "--name", "w/o H",
   )  # fmt: skip
@@ -134,7 +134,7 @@ def test_editing_without_networks(run, data):
   assert got["edit"] == {
       "name": "beard", "strength": -2, "attribute": "beard<0.5",
       "effect": "adds", "edited": "without",
-      "reason": "direction 'beard': a positive strength removes beard<0.5",
+      "reason": "--positive=removes",
   }  # fmt: skip
   results = got["results"]
   assert (results["count_compared"], results["count_edited"]) == (3, 2)
@@ -213,7 +213,7 @@ TRUTH = ["--protocol", "truth", "--attribute", "smile"]
         ([], "--protocol is missing"),
         ([*INVERSION, "--weights", "no"], "no: no such weight folder"),
         ([*INVERSION, "--out", ""], "--out is missing"),
-        ([*INVERSION, "--without", "e4e", "--method", "e4e"], "for .* sfe"),
+        ([*INVERSION, "--without=e4e", "--method=e4e"], "only .* --method sfe"),
         (INVERSION[:2], "needs pictures: --dir FOLDER"),
         ([*INVERSION, "--dir", "no"], "no: no such folder"),
         ([*INVERSION, "--edit", "smile=1"], "does not use --edit"),

@@ -151,7 +151,7 @@ def test_lpips_gradient_is_finite_where_no_channel_is_on():
 
 @pytest.mark.parametrize("shape", [(1, 32, 32, 1), (32, 32, 3), (1, 30, 64, 3)])
 def test_lpips_refuses_wrong_shapes(shape):
-  with pytest.raises(ValueError, match=r"at least 31 pixels .* got shape"):
+  with pytest.raises(ValueError, match="at least 31, got shape"):
     LPIPS("alex").init(jax.random.key(0), jnp.zeros(shape), jnp.zeros(shape))
 
 

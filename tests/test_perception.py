@@ -139,7 +139,7 @@ def test_shapes_and_lengths():
   half = Perception(SIZE, (8, 8, 8), 6, 3, jnp.bfloat16)
   results = jax.eval_shape(half.apply, variables(), PICTURES)
   assert {x.dtype for x in results} == {jnp.float32.dtype}
-  with pytest.raises(ValueError, match="16 px down to 4 px .* end at 8 px"):
+  with pytest.raises(ValueError, match="16 px down to 4 px.* end at 8 px"):
     Perception(16, (8, 8)).init(jax.random.key(0), PICTURES)
 
 
@@ -294,7 +294,11 @@ def test_two_and_two_steps_are_four(tmp_path):
   command = runs.Runs(tmp_path, tiny.pictures(12, SIZE))
   rows = "".join(f"{i:03}.png,{i % 2},{i / 7}\n" for i in range(12))
   (tmp_path / "pictures/labels.csv").write_text(f"file,odd,number\n{rows}")
-  small = ("--config.data.validation_count=4", "--config.data.batch_size=4")
+  small = (
+      "--config.data.validation_count=4",
+      "--config.data.batch_size=4",
+      "--config.checkpoint.deploy=last",
+  )
 
   def train(name, *args):
     return command.start("toy_perception", name, *small, *args)

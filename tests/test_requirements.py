@@ -6,7 +6,7 @@ import pytest
 
 from configs import ffhq_phase2
 from sfe_jax.errors import UserError
-from sfe_jax.storage import runs
+from sfe_jax.storage import layout
 from sfe_jax.training import plan, requirements, stages
 from tests import tiny
 
@@ -17,7 +17,7 @@ def test_shipped_weights_are_called_by_their_name():
 
 def test_a_run_without_checkpoint_is_not_found(tmp_path):
   document = {"networks": {"inverter": {}}, "frozen": {}, "pictures": {}}
-  (tmp_path / runs.TRAINED).write_text(json.dumps(document))
+  (tmp_path / layout.TRAINED).write_text(json.dumps(document))
   need = requirements.trained_network(
       str(tmp_path), "init.inverter", "inverter"
   )

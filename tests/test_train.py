@@ -239,7 +239,7 @@ def call(monkeypatch, *args):
             ["--config.data.batch_size=20"],
             "18 pictures to train on, 5 held out, are too few for data.batch_",
         ),
-        ([f"--workdir={__file__}"], "test_train.py is a file, no folder"),
+        ([f"--workdir={__file__}"], "test_train.py is a file, not a folder"),
         (
             ["--dry_run", "--config.compute.precision=hi"],
             "compute.precision must be one of default, high, highest, got 'hi'",

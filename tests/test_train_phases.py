@@ -14,6 +14,7 @@ from convert import export, importer
 from sfe_jax import Editor
 from sfe_jax.errors import UserError
 from sfe_jax.storage import checkpoints, weights
+from sfe_jax.storage import runs as run_files
 from tests import runs as train_runs
 from tests import tiny
 from tests.runs import losses
@@ -41,6 +42,11 @@ class Runs(train_runs.Runs):
 
   def state(self, name):
     return checkpoints.read_state(self.root / name, names=STATE)
+
+  def deployed(self, name):
+    """Parameters of the checkpoint that the run deploys."""
+    step = run_files.deployed_step(self.root / name)
+    return checkpoints.read_state(self.root / name, step)["params"]
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +104,11 @@ def test_the_editor_opens_what_phase_2_leaves(runs, logs):
   editor = Editor.load(runs.root / "phase2/weights")
   result = editor.invert(tiny.pictures(1, 16))
   assert editor.reconstruct(result).shape == (1, 16, 16, 3)
-  params = runs.state("phase2")["params"]
+  params = runs.deployed("phase2")
   trained = editor.variables["feature_editor"]["params"]
   jax.tree.map(np.testing.assert_array_equal, dict(trained), params)
   inverter = editor.variables["inverter"]["params"]
-  start = runs.state("phase1")["params"]
+  start = runs.deployed("phase1")
   jax.tree.map(np.testing.assert_array_equal, dict(inverter), start)
 
 
