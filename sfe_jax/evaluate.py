@@ -14,11 +14,13 @@ Protocols:
   truth      Errors against the true edited picture, on drawn faces.
 
 `python -m sfe_jax.metrics.tables *.json` prints reports as tables.
+The program prints its own numbers as a table too.
 Exit code: 0 done (unreadable pictures are skipped and counted in the report),
 2 wrong usage.
 """
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +29,7 @@ from absl import flags
 from sfe_jax import command_line
 from sfe_jax.editor import OPTIONAL
 from sfe_jax.errors import UserError
-from sfe_jax.metrics import attributes, evaluation, judge, methods
+from sfe_jax.metrics import attributes, evaluation, judge, methods, tables
 from sfe_jax.metrics.settings import Settings
 
 FLAGS = flags.FLAGS
@@ -145,7 +147,8 @@ def main(_: Sequence[str]) -> int:
       field.name: FLAGS[field.name].value
       for field in dataclasses.fields(Settings)
   }
-  evaluation.run(Settings(**values))
+  document = evaluation.run(Settings(**values))
+  sys.stdout.write(tables.markdown({FLAGS.out: document}))
   return 0
 
 
