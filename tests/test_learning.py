@@ -11,6 +11,7 @@ from sfe_jax import drawn_faces
 from sfe_jax.measures.frechet import Moments, frechet_distance
 from sfe_jax.models import layers
 from sfe_jax.storage import images, weights
+from sfe_jax.storage import runs as run_files
 from tests import golden_data
 from tests.runs import Runs
 
@@ -115,7 +116,7 @@ def test_a_generator_learns_the_drawn_faces(tmp_path):
       "--config.checkpoint.every=200",
   )
   runs.finish(process)
-  generator, variables = runs.read(tmp_path / "run", "generator")
+  generator, variables = run_files.read(tmp_path / "run", "generator")
   untrained = weights.init(generator, jax.random.key(0))
   real = moments(drawn)
   before, after = (
