@@ -17,7 +17,11 @@ set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 parse_arguments "$@"
 cd "$root"
-action=${arguments[0]:?give an action: create, install, run or delete}
+action=${arguments[0]:-}
+if [ -z "$action" ]; then
+  echo "give an action: create, install, run or delete" >&2
+  exit 2
+fi
 pod=("${NAME:?set it to the name of the slice}" "--zone=${ZONE:?set the zone}")
 tpu=(gcloud compute tpus tpu-vm)
 on_all() { run "${tpu[@]}" ssh "${pod[@]}" --worker=all "--command=$1"; }

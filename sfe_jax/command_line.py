@@ -115,6 +115,7 @@ def _parse(positional: bool, argv: Sequence[str]) -> Sequence[str]:
   except (flags.Error, OSError) as error:
     # ml_collections puts tracebacks and attempts first, the reason last.
     reason = str(error).strip().rpartition("\n")[2].strip()
+    reason = reason.removeprefix("ValueError: ")
     _fail(f"{reason}; --help lists the flags")
   except (AttributeError, KeyError, TypeError) as error:
     if _in_config_file(error):

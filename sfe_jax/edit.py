@@ -17,6 +17,7 @@ from absl import flags
 
 from sfe_jax import command_line, directions
 from sfe_jax.editor import OPTIONAL
+from sfe_jax.errors import UserError
 from sfe_jax.photos import batch, edits
 from sfe_jax.photos.request import Networks, Request
 from sfe_jax.storage import images
@@ -105,6 +106,8 @@ def main(_: Sequence[str]) -> int:
       FLAGS.dtype,
       FLAGS.batch_size,
   )
+  if FLAGS.json and not FLAGS.list_edits:
+    raise UserError("--json needs --list_edits: it lists the edits as JSON")
   if FLAGS.list_edits:
     registry = networks.registry()
     if FLAGS.json:

@@ -192,7 +192,7 @@ def test_calibrated_truth(run, monkeypatch):
 
 
 def test_mixed_formats_warn(run, data, caplog, monkeypatch):
-  monkeypatch.setattr(protocols, "inversion", lambda *_: {})
+  monkeypatch.setattr(protocols, "inversion", lambda *_: {"count": 2})
   for name in ("a.jpg", "b.JPEG"):
     Image.fromarray(tiny.pictures(1)[0]).save(name, format="jpeg")
   got = run("--protocol", "inversion", "--dir", ".")

@@ -102,6 +102,7 @@ def test_tpu_pod():
   command = f"{TRAIN} --distributed {CONFIG} --workdir=/bucket/W"
   assert run.endswith(command.replace(" ", "\\ "))
   assert lines("delete") == [f"{GCLOUD} delete sfe --zone=z --quiet"]
+  assert bash("tpu_pod.sh", code=2, **pod).startswith("give an action: ")
   assert "unknown action go" in bash("tpu_pod.sh", "go", code=2, **pod)
   del pod["NAME"]
   message = bash("tpu_pod.sh", "create", code=1, **pod)
@@ -157,9 +158,11 @@ def test_quickstart(tmp_path):
   assert draw.startswith("python -m sfe_jax.drawn_faces --dst my\\ out/faces ")
   assert "--weights toy --dir my\\ out/faces/000" in edit
   [edit] = lines("photo.jpg", "weights")
-  assert "--image photo.jpg --weights weights --edit age=5" in edit
+  assert "--image photo.jpg --weights weights --edit age=3" in edit
   assert edit.endswith(f"--out {ROOT}/out/quickstart")
-  for args in (["photo.jpg"], ["--out"], ["--ouf=x"], ["a", "b", "c"]):
+  alone = bash("quickstart.sh", "photo.jpg", code=2)
+  assert alone.startswith("name the weights too: ")
+  for args in (["--out"], ["--ouf=x"], ["a", "b", "c"]):
     usage = bash("quickstart.sh", *args, code=2)
     assert usage == (
         "usage: bash launch/quickstart.sh [--out FOLDER] [PHOTO WEIGHTS]\n"

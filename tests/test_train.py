@@ -175,7 +175,7 @@ WRONG_FLAGS = {
     ),
     "type": (["--config.steps=many"], "--config.steps=many: invalid literal"),
     "positional": (["steps=3"], "unexpected argument 'steps=3'"),
-    "variant": ([f"{CONFIG}:huge"], "no variant 'huge'"),
+    "variant": ([f"{CONFIG}:huge"], "error: no variant 'huge'"),
     "config": (
         ["--config=absent.py"],
         "flag --config=absent.py: no such config file; configs that ship: ca",
