@@ -14,7 +14,8 @@ esac
 cd "$(dirname "$0")/.."
 tests=(tests/test_editor.py tests/test_edit_cli.py tests/test_formulations.py
   tests/test_phases.py tests/test_optim.py tests/test_checkpoint.py
-  tests/test_loop.py tests/test_data.py tests/test_directions.py)
+  tests/test_loop.py tests/test_data.py tests/test_directions.py
+  tests/test_registry.py)
 range=$(sed -n 's/.*"jax\(>=.*\)",/\1/p' setup.py)
 oldest=$(sed -n 's/.*"jax>=\([0-9.]*\).*/\1/p' setup.py)
 if [ $# -eq 0 ]; then set -- 3.11=oldest 3.13=newest; fi

@@ -284,11 +284,10 @@ class Editor:
       if remark and entry.name not in self._remarked:
         self._remarked.add(entry.name)  # once, however many batches follow
         logging.warning(remark)
-    rows: list[Any] = [
-        inversion,
-        self._sum(checked, inversion.w),
-        self._sum(checked, inversion.w_e),
-    ]
+    edit_w = edit_e = self._sum(checked, inversion.w)
+    if self.models.e4e is not None:  # otherwise E's latents are w
+      edit_e = self._sum(checked, inversion.w_e)
+    rows: list[Any] = [inversion, edit_w, edit_e]
     if background is not None:
       rows.append(background)
     out = self._in_batches(self._edit, *rows)

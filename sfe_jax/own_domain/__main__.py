@@ -16,6 +16,7 @@ training run after its current step and save a checkpoint.  Exit code: 0 done,
 """
 
 import os
+import sys
 from collections.abc import Sequence
 
 from absl import flags, logging
@@ -73,8 +74,10 @@ def main(argv: Sequence[str]) -> int:
   code = chain.run(plan, dry_run=FLAGS.dry_run)
   if code == 0 and not FLAGS.dry_run:
     command = (plan.out / steps.NEXT).read_text(encoding="utf-8").strip()
-    print(f"The report is {plan.out / steps.REPORT}")
-    print(f"This command edits a held-out picture:\n  {command}")
+    sys.stdout.write(
+        f"The report is {plan.out / steps.REPORT}\n"
+        f"This command edits a held-out picture:\n  {command}\n"
+    )
   return code
 
 

@@ -255,4 +255,4 @@ def _write_tables(plan: ChainPlan, rows: tuple[Row, ...]) -> None:
         " above; remove those that were measured differently and run this again"
     )
   atomic.write_text(plan.out / TABLES / _TABLE, done.stdout)
-  print(done.stdout, end="")
+  sys.stdout.write(done.stdout)

@@ -254,4 +254,5 @@ def _text(action: steps.Action) -> str:
 
 
 def _say(text: str) -> None:
-  print(text, flush=True)
+  sys.stdout.write(f"{text}\n")
+  sys.stdout.flush()  # before what the programs print

@@ -298,10 +298,11 @@ def _direction_requirements(config: ConfigDict) -> list[Requirement]:
   what = f"directions of edits.set {config.edits.set}"
   try:
     powers = _powers(config)
-    registry = _registry(config, _generator(config))
+    generator = _generator(config)
+    registry = _registry(config, generator)
   except UserError as error:
     return [Requirement(what, where, str(error))]
-  space = directions.LatentSpace.of(_generator(config))
+  space = directions.LatentSpace.of(generator)
   missing: dict[str, list[str]] = {}
   for name in powers:
     try:
